@@ -36,13 +36,14 @@ bool sl_audit_dirty(const struct sl_audit *a); /* something is queued and not ye
 /* ---- reading, without a running daemon ---------------------------------------------------------- */
 struct sl_audit_report {
     uint64_t records;
-    uint64_t bad;              /* number or, where unreadable, line of the first bad record; 0: good */
-    enum sl_rc rc;             /* SL_OK, AUDIT_EDITED, AUDIT_MISSING, AUDIT_ORDER, AUDIT_TORN, IO */
+    uint64_t bad;  /* number or, where unreadable, line of the first bad record; 0: good */
+    enum sl_rc rc; /* SL_OK, AUDIT_EDITED, AUDIT_MISSING, AUDIT_ORDER, AUDIT_TORN, IO */
     char text[SL_ERR_TEXT_MAX];
-    char head[65];             /* hash of the last good record, hex */
+    char head[65]; /* hash of the last good record, hex */
 };
 /* Walks the whole log; returns SL_OK also when the log is bad (see report.rc). */
-SL_MUST_USE enum sl_rc sl_audit_verify(const char *dir, struct sl_audit_report *report, struct sl_err *err);
+SL_MUST_USE enum sl_rc sl_audit_verify(const char *dir, struct sl_audit_report *report,
+                                       struct sl_err *err);
 /* Calls each in order from record `from` while it returns true; json borrowed, line without newline. */
 SL_MUST_USE enum sl_rc sl_audit_each(const char *dir, uint64_t from,
                                      bool (*each)(void *ctx, uint64_t number, const json_t *record,

@@ -15,9 +15,9 @@ struct sl_child_limits { /* 0: no limit; soft asks IKE for a rekey, hard removes
 };
 
 struct sl_child {
-    uint64_t id;             /* unique within the ike process; names the pair of SAs */
-    uint64_t ike_sa;         /* the IKE SA it belongs to */
-    uint64_t replaces;       /* id of the child this one rekeys; 0: none */
+    uint64_t id;       /* unique within the ike process; names the pair of SAs */
+    uint64_t ike_sa;   /* the IKE SA it belongs to */
+    uint64_t replaces; /* id of the child this one rekeys; 0: none */
     char connection[SL_NAME_MAX], child[SL_NAME_MAX];
     struct sl_endpoint local, remote; /* outer; ports are those of IKE (UDP encapsulation) */
     bool udp_encap;
@@ -40,9 +40,9 @@ void sl_child_clear(struct sl_child *c); /* wipes the keys */
 
 /* Counters of one direction; all since the SA was installed. */
 struct sl_esp_counters {
-    uint64_t packets, bytes;          /* accepted or sent; bytes of inner packets */
+    uint64_t packets, bytes; /* accepted or sent; bytes of inner packets */
     uint64_t replayed, late, integrity, malformed, policy, too_big, exhausted;
-    int64_t last_utc_s;               /* last accepted or sent packet; 0: none */
+    int64_t last_utc_s; /* last accepted or sent packet; 0: none */
 };
 
 #endif

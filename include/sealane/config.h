@@ -13,13 +13,17 @@
 #include "sealane/log.h"
 #include "sealane/net.h"
 
-struct sl_conf_strings { char **v; size_t n; };
+struct sl_conf_strings {
+    char **v;
+    size_t n;
+};
 
 /* trust NAME { ... }: anchors and how revocation is treated for certificates under them */
 enum sl_revocation_mode { SL_REVOCATION_HARD, SL_REVOCATION_GRACE, SL_REVOCATION_OFF };
 struct sl_conf_trust {
     char *name;
-    struct sl_conf_strings anchors;       /* anchor = { "file.pem", ... }; PEM or DER files, or "authority" */
+    struct sl_conf_strings
+        anchors; /* anchor = { "file.pem", ... }; PEM or DER files, or "authority" */
     struct sl_conf_strings intermediates; /* optional extra certificates for path building */
     struct sl_conf_strings crls;          /* local CRL files */
     enum sl_revocation_mode revocation;   /* default hard */
@@ -27,39 +31,40 @@ struct sl_conf_trust {
     int64_t deadline_ms;                  /* all fetching of one decision; default 5000 */
     bool ocsp, crl;                       /* sources used, default both; OCSP first */
     bool ocsp_nonce;                      /* default false */
-    struct sl_conf_strings eku;           /* allowed EKU OIDs or names; empty: ipsecIKE, any, or absent */
-    uint16_t min_rsa_bits;                /* default 2048 */
+    struct sl_conf_strings eku; /* allowed EKU OIDs or names; empty: ipsecIKE, any, or absent */
+    uint16_t min_rsa_bits;      /* default 2048 */
 };
 
 /* scep NAME { ... }: an enrolment server */
 struct sl_conf_scep {
     char *name;
-    char *url;                /* http:// or https:// */
-    char *ca_id;              /* "message" of GetCACert; default "" */
-    char *fingerprint;        /* SHA-256 of the CA certificate in hex; "" : must be given on the command line */
-    char *challenge_file;     /* "" : none */
-    bool legacy;              /* single DES and SHA-1 allowed with this server; default false */
-    int64_t poll_s;           /* interval while pending; default 60 */
-    int64_t timeout_ms;       /* one HTTP exchange; default 15000 */
+    char *url;   /* http:// or https:// */
+    char *ca_id; /* "message" of GetCACert; default "" */
+    char *
+        fingerprint; /* SHA-256 of the CA certificate in hex; "" : must be given on the command line */
+    char *challenge_file; /* "" : none */
+    bool legacy;          /* single DES and SHA-1 allowed with this server; default false */
+    int64_t poll_s;       /* interval while pending; default 60 */
+    int64_t timeout_ms;   /* one HTTP exchange; default 15000 */
 };
 
 /* identity NAME { ... }: a key and certificate of ours */
 struct sl_conf_identity {
-    char *name;               /* also the key's name in the keyring */
-    char *key;                /* "rsa:3072" default; see sl_key_alg_parse */
-    char *subject;            /* RFC 4514, "CN=gw-a.example" */
+    char *name;                 /* also the key's name in the keyring */
+    char *key;                  /* "rsa:3072" default; see sl_key_alg_parse */
+    char *subject;              /* RFC 4514, "CN=gw-a.example" */
     struct sl_conf_strings san; /* "dns:..", "ip:..", "email:.." */
-    char *scep;               /* scep section to enrol at; "" : certificate is given as a file */
-    char *certificate;        /* PEM chain file for a key imported by hand; "" when enrolled */
-    char *key_file;           /* PEM private key to import at start, readable by root; "" */
-    uint8_t renew_percent;    /* of the lifetime, default 67 */
+    char *scep;                 /* scep section to enrol at; "" : certificate is given as a file */
+    char *certificate;          /* PEM chain file for a key imported by hand; "" when enrolled */
+    char *key_file;             /* PEM private key to import at start, readable by root; "" */
+    uint8_t renew_percent;      /* of the lifetime, default 67 */
     uint8_t renew_jitter_percent; /* of the lifetime, default 5 */
 };
 
 /* psk NAME { file = ... } */
 struct sl_conf_psk {
     char *name;
-    char *file;               /* first line, without its newline, is the key; or 0x-prefixed hex */
+    char *file; /* first line, without its newline, is the key; or 0x-prefixed hex */
 };
 
 /* directory NAME { ... } */
@@ -67,79 +72,91 @@ enum sl_directory_type { SL_DIRECTORY_LDIF, SL_DIRECTORY_LDAP };
 struct sl_conf_directory {
     char *name;
     enum sl_directory_type type;
-    char *file;               /* ldif */
-    char *uri;                /* ldap:// or ldaps:// */
-    bool starttls;            /* default true for ldap:// */
-    char *ca_file;            /* anchors for the server's TLS certificate */
+    char *file;                    /* ldif */
+    char *uri;                     /* ldap:// or ldaps:// */
+    bool starttls;                 /* default true for ldap:// */
+    char *ca_file;                 /* anchors for the server's TLS certificate */
     char *bind_dn, *password_file; /* simple bind; "" : anonymous */
-    bool sasl_external;       /* with client certificate: client_cert, client_key, or ldapi:// */
+    bool sasl_external; /* with client certificate: client_cert, client_key, or ldapi:// */
     char *client_cert, *client_key;
     char *base;
-    char *filter;             /* mapping rule: "(&(objectClass=device)(cn=%{san.dns}))", RFC 4515 escaping is applied */
-    char *scope;              /* base, one, sub (default) */
-    char *enabled_filter;     /* the entry must match this as well to be enabled; "" : no such rule */
-    char *disabled_attr;      /* "attribute=value" or "attribute&bits" meaning disabled; "" */
-    bool cert_match;          /* userCertificate;binary must hold the peer's certificate; default false */
-    bool required;            /* entry needed to accept; default true */
-    int64_t timeout_ms;       /* default 2000 */
-    int64_t cache_s;          /* default 60 */
-    enum sl_revocation_mode mode; /* unreachable: hard refuses, grace uses the cache up to grace_s */
-    int64_t grace_s;          /* default 0 */
+    char *
+        filter; /* mapping rule: "(&(objectClass=device)(cn=%{san.dns}))", RFC 4515 escaping is applied */
+    char *scope;          /* base, one, sub (default) */
+    char *enabled_filter; /* the entry must match this as well to be enabled; "" : no such rule */
+    char *disabled_attr;  /* "attribute=value" or "attribute&bits" meaning disabled; "" */
+    bool cert_match;    /* userCertificate;binary must hold the peer's certificate; default false */
+    bool required;      /* entry needed to accept; default true */
+    int64_t timeout_ms; /* default 2000 */
+    int64_t cache_s;    /* default 60 */
+    enum sl_revocation_mode
+        mode;        /* unreachable: hard refuses, grace uses the cache up to grace_s */
+    int64_t grace_s; /* default 0 */
 };
 
 /* rule NAME { ... }: policy, in file order, first match wins, deny by default */
 struct sl_conf_rule {
     char *name;
-    bool accept;              /* action = accept | refuse */
-    struct sl_conf_strings connection, id, issuer, subject, group, entry_attr, method; /* globs; empty: any. entry_attr "attr=glob" */
-    struct sl_conf_strings remote;        /* outer prefixes */
-    struct sl_ts *grant_ts; size_t grant_ts_n;
+    bool accept; /* action = accept | refuse */
+    struct sl_conf_strings connection, id, issuer, subject, group, entry_attr,
+        method;                    /* globs; empty: any. entry_attr "attr=glob" */
+    struct sl_conf_strings remote; /* outer prefixes */
+    struct sl_ts *grant_ts;
+    size_t grant_ts_n;
     int64_t grant_lifetime_s; /* 0: as the connection */
     char *grant_tag;
 };
 
 /* connection NAME { ... child NAME { ... } } */
 struct sl_conf_ike_proposal {
-    struct sl_suite suite; enum sl_prf prf; enum sl_ke ke;
+    struct sl_suite suite;
+    enum sl_prf prf;
+    enum sl_ke ke;
 };
 struct sl_conf_esp_proposal {
-    struct sl_suite suite; enum sl_ke ke; /* SL_KE_NONE: no PFS */
+    struct sl_suite suite;
+    enum sl_ke ke; /* SL_KE_NONE: no PFS */
 };
 struct sl_conf_child {
     char *name;
-    struct sl_ts *local_ts, *remote_ts; size_t local_ts_n, remote_ts_n;
-    struct sl_conf_esp_proposal *esp; size_t esp_n; /* esp = { "aes128gcm16", "aes256-sha256-modp2048" } */
-    bool esn;                 /* default true; offered beside no-ESN */
-    int64_t rekey_s;          /* default 1h */
+    struct sl_ts *local_ts, *remote_ts;
+    size_t local_ts_n, remote_ts_n;
+    struct sl_conf_esp_proposal *esp;
+    size_t esp_n;                        /* esp = { "aes128gcm16", "aes256-sha256-modp2048" } */
+    bool esn;                            /* default true; offered beside no-ESN */
+    int64_t rekey_s;                     /* default 1h */
     uint64_t rekey_bytes, rekey_packets; /* default 0: none */
-    uint32_t replay_window_pkts; /* default 1024 */
-    bool start;               /* bring up at start */
+    uint32_t replay_window_pkts;         /* default 1024 */
+    bool start;                          /* bring up at start */
 };
 enum sl_auth_method { SL_AUTH_CERT, SL_AUTH_PSK };
 struct sl_conf_connection {
     char *name;
-    struct sl_endpoint local, remote;     /* family 0: any; port 500 default */
-    struct sl_conf_strings remote_prefixes; /* responder: allowed peers; empty with remote any: all */
+    struct sl_endpoint local, remote; /* family 0: any; port 500 default */
+    struct sl_conf_strings
+        remote_prefixes; /* responder: allowed peers; empty with remote any: all */
     enum sl_auth_method auth;
-    char *identity;           /* auth cert: identity section */
-    char *psk;                /* auth psk: psk section */
-    struct sl_id id_local;    /* type NONE: first SAN, else subject of the identity's certificate */
-    struct sl_id id_remote;   /* type NONE: any that the decision accepts */
-    char *trust;              /* trust section, cert only */
-    char *directory;          /* "" : no directory evidence asked */
-    struct sl_conf_ike_proposal *ike; size_t ike_n;
-    struct sl_conf_child *child; size_t child_n;
-    bool force_encap;         /* UDP encapsulation though no NAT is seen; default false */
-    bool mobike;              /* reserved for later; must be false */
-    bool fragmentation;       /* default true */
-    uint16_t fragment_size;   /* IP datagram bytes, default 1280; IPv4 and IPv6 */
-    bool send_certreq;        /* default true */
-    bool send_cert_always;    /* default true */
-    int64_t rekey_s;          /* IKE SA, default 4h */
-    int64_t reauth_s;         /* 0: never (default) */
-    int64_t dpd_s;            /* liveness check after so much silence, default 30; 0: never */
-    int64_t keepalive_s;      /* NAT keepalive, default 20; 0: never */
-    int64_t retransmit_ms;    /* first interval, default 1000; doubles with each try */
+    char *identity;         /* auth cert: identity section */
+    char *psk;              /* auth psk: psk section */
+    struct sl_id id_local;  /* type NONE: first SAN, else subject of the identity's certificate */
+    struct sl_id id_remote; /* type NONE: any that the decision accepts */
+    char *trust;            /* trust section, cert only */
+    char *directory;        /* "" : no directory evidence asked */
+    struct sl_conf_ike_proposal *ike;
+    size_t ike_n;
+    struct sl_conf_child *child;
+    size_t child_n;
+    bool force_encap;          /* UDP encapsulation though no NAT is seen; default false */
+    bool mobike;               /* reserved for later; must be false */
+    bool fragmentation;        /* default true */
+    uint16_t fragment_size;    /* IP datagram bytes, default 1280; IPv4 and IPv6 */
+    bool send_certreq;         /* default true */
+    bool send_cert_always;     /* default true */
+    int64_t rekey_s;           /* IKE SA, default 4h */
+    int64_t reauth_s;          /* 0: never (default) */
+    int64_t dpd_s;             /* liveness check after so much silence, default 30; 0: never */
+    int64_t keepalive_s;       /* NAT keepalive, default 20; 0: never */
+    int64_t retransmit_ms;     /* first interval, default 1000; doubles with each try */
     unsigned retransmit_tries; /* default 5 */
 };
 
@@ -154,51 +171,61 @@ struct sl_conf_shunt {
 /* authority { ... }: the embedded CA */
 struct sl_conf_authority {
     bool enabled;
-    struct sl_endpoint listen;      /* HTTP: SCEP at /scep, CRL at /crl, OCSP at /ocsp; default 0.0.0.0:8080 */
-    char *base_url;                 /* put into certificates: "http://ca.example:8080" */
-    char *profile_eku;              /* "ipsecIKE" default; "none" */
-    int64_t lifetime_s;             /* issued certificates, default 90d */
-    int64_t crl_interval_s;         /* default 1h: a new CRL this often and after each revocation */
-    int64_t crl_lifetime_s;         /* nextUpdate - thisUpdate, default 24h */
-    int64_t ocsp_lifetime_s;        /* default 1h */
-    bool manual_approval;           /* requests without a challenge wait for approval; default true. else refused */
-    bool renewal;                   /* RenewalReq with a valid certificate needs no challenge; default true */
+    struct sl_endpoint
+        listen;         /* HTTP: SCEP at /scep, CRL at /crl, OCSP at /ocsp; default 0.0.0.0:8080 */
+    char *base_url;     /* put into certificates: "http://ca.example:8080" */
+    char *profile_eku;  /* "ipsecIKE" default; "none" */
+    int64_t lifetime_s; /* issued certificates, default 90d */
+    int64_t crl_interval_s;  /* default 1h: a new CRL this often and after each revocation */
+    int64_t crl_lifetime_s;  /* nextUpdate - thisUpdate, default 24h */
+    int64_t ocsp_lifetime_s; /* default 1h */
+    bool
+        manual_approval; /* requests without a challenge wait for approval; default true. else refused */
+    bool renewal;        /* RenewalReq with a valid certificate needs no challenge; default true */
 };
 
 struct sl_config {
-    char *file;                     /* path it was read from, for messages */
+    char *file; /* path it was read from, for messages */
     /* daemon { ... } */
-    char *state_dir;                /* default /var/lib/sealane */
-    char *run_dir;                  /* default /run/sealane */
-    char *control_group;            /* group that may use the control socket; "" : root only */
+    char *state_dir;     /* default /var/lib/sealane */
+    char *run_dir;       /* default /run/sealane */
+    char *control_group; /* group that may use the control socket; "" : root only */
     enum sl_log_level log_level;
-    char *user_prefix;              /* roles run as PREFIX-ike ...; "" : numeric users from user_base */
-    uint32_t user_base;             /* default 64800: user_base + role number */
-    bool sandbox;                   /* default true; false only in builds for tests */
+    char *user_prefix;  /* roles run as PREFIX-ike ...; "" : numeric users from user_base */
+    uint32_t user_base; /* default 64800: user_base + role number */
+    bool sandbox;       /* default true; false only in builds for tests */
     /* ike { ... } */
-    struct sl_addr listen4, listen6; /* default any */
-    uint16_t port, port_natt;       /* 500, 4500 */
-    unsigned max_ike_sas;           /* default 100000 */
-    unsigned max_half_open;         /* default 1000 */
+    struct sl_addr listen4, listen6;   /* default any */
+    uint16_t port, port_natt;          /* 500, 4500 */
+    unsigned max_ike_sas;              /* default 100000 */
+    unsigned max_half_open;            /* default 1000 */
     unsigned max_half_open_per_source; /* default 20 */
-    unsigned cookie_threshold;      /* half-open SAs from which cookies are asked, default 100 */
-    int64_t half_open_s;            /* default 30 */
-    unsigned worker_threads;        /* default 2 */
+    unsigned cookie_threshold;         /* half-open SAs from which cookies are asked, default 100 */
+    int64_t half_open_s;               /* default 30 */
+    unsigned worker_threads;           /* default 2 */
     /* datapath { ... } */
-    char *tun_name;                 /* default "sealane0" */
-    uint16_t mtu;                   /* of TUN; 0: derived from the outer link, default 1400 */
-    bool install_routes;            /* default true */
+    char *tun_name;      /* default "sealane0" */
+    uint16_t mtu;        /* of TUN; 0: derived from the outer link, default 1400 */
+    bool install_routes; /* default true */
     /* audit { ... } */
-    char *audit_dir;                /* default state_dir/audit */
+    char *audit_dir; /* default state_dir/audit */
 
-    struct sl_conf_trust *trust; size_t trust_n;
-    struct sl_conf_scep *scep; size_t scep_n;
-    struct sl_conf_identity *identity; size_t identity_n;
-    struct sl_conf_psk *psk; size_t psk_n;
-    struct sl_conf_directory *directory; size_t directory_n;
-    struct sl_conf_rule *rule; size_t rule_n;
-    struct sl_conf_connection *connection; size_t connection_n;
-    struct sl_conf_shunt *shunt; size_t shunt_n;
+    struct sl_conf_trust *trust;
+    size_t trust_n;
+    struct sl_conf_scep *scep;
+    size_t scep_n;
+    struct sl_conf_identity *identity;
+    size_t identity_n;
+    struct sl_conf_psk *psk;
+    size_t psk_n;
+    struct sl_conf_directory *directory;
+    size_t directory_n;
+    struct sl_conf_rule *rule;
+    size_t rule_n;
+    struct sl_conf_connection *connection;
+    size_t connection_n;
+    struct sl_conf_shunt *shunt;
+    size_t shunt_n;
     struct sl_conf_authority authority;
 };
 
@@ -208,14 +235,16 @@ struct sl_config {
  * (may be NULL) receives every problem found, one a line, not only the first.
  * Errors: SL_CONFIG_SYNTAX, SL_CONFIG_VALUE, SL_CONFIG_REFERENCE.
  */
-SL_MUST_USE enum sl_rc sl_config_parse(struct sl_config **out, struct sl_bytes text, const char *file_name,
-                                       struct sl_buf *problems, struct sl_err *err);
-SL_MUST_USE enum sl_rc sl_config_load(struct sl_config **out, const char *path, struct sl_buf *problems,
-                                      struct sl_err *err);
+SL_MUST_USE enum sl_rc sl_config_parse(struct sl_config **out, struct sl_bytes text,
+                                       const char *file_name, struct sl_buf *problems,
+                                       struct sl_err *err);
+SL_MUST_USE enum sl_rc sl_config_load(struct sl_config **out, const char *path,
+                                      struct sl_buf *problems, struct sl_err *err);
 void sl_config_free(struct sl_config *c);
 SL_AUTO_DEFINE(sl_config)
 
-const struct sl_conf_trust *sl_config_trust(const struct sl_config *c, const char *name); /* NULL: none */
+const struct sl_conf_trust *sl_config_trust(const struct sl_config *c,
+                                            const char *name); /* NULL: none */
 const struct sl_conf_scep *sl_config_scep(const struct sl_config *c, const char *name);
 const struct sl_conf_identity *sl_config_identity(const struct sl_config *c, const char *name);
 const struct sl_conf_psk *sl_config_psk(const struct sl_config *c, const char *name);
@@ -223,7 +252,9 @@ const struct sl_conf_directory *sl_config_directory(const struct sl_config *c, c
 const struct sl_conf_connection *sl_config_connection(const struct sl_config *c, const char *name);
 
 /* Every key of the file from one table: used by the parser, `config check` and the man page. */
-struct sl_config_key { const char *section, *key, *type, *dflt, *text; };
+struct sl_config_key {
+    const char *section, *key, *type, *dflt, *text;
+};
 const struct sl_config_key *sl_config_keys(size_t *n);
 
 #endif

@@ -10,51 +10,51 @@
 #include "sealane/secret.h"
 
 enum sl_encr { /* transform type 1 */
-    SL_ENCR_NONE = 0,
-    SL_ENCR_3DES = 3, /* known so that it can be refused by name */
-    SL_ENCR_NULL = 11,
-    SL_ENCR_AES_CBC = 12,
-    SL_ENCR_AES_GCM_16 = 20,
-    SL_ENCR_CHACHA20_POLY1305 = 28,
+               SL_ENCR_NONE = 0,
+               SL_ENCR_3DES = 3, /* known so that it can be refused by name */
+               SL_ENCR_NULL = 11,
+               SL_ENCR_AES_CBC = 12,
+               SL_ENCR_AES_GCM_16 = 20,
+               SL_ENCR_CHACHA20_POLY1305 = 28,
 };
 enum sl_prf { /* transform type 2 */
-    SL_PRF_NONE = 0,
-    SL_PRF_HMAC_SHA1 = 2, /* refused */
-    SL_PRF_HMAC_SHA2_256 = 5,
-    SL_PRF_HMAC_SHA2_384 = 6,
-    SL_PRF_HMAC_SHA2_512 = 7,
+              SL_PRF_NONE = 0,
+              SL_PRF_HMAC_SHA1 = 2, /* refused */
+              SL_PRF_HMAC_SHA2_256 = 5,
+              SL_PRF_HMAC_SHA2_384 = 6,
+              SL_PRF_HMAC_SHA2_512 = 7,
 };
 enum sl_integ { /* transform type 3 */
-    SL_INTEG_NONE = 0,
-    SL_INTEG_HMAC_SHA1_96 = 2, /* refused */
-    SL_INTEG_HMAC_SHA2_256_128 = 12,
-    SL_INTEG_HMAC_SHA2_384_192 = 13,
-    SL_INTEG_HMAC_SHA2_512_256 = 14,
+                SL_INTEG_NONE = 0,
+                SL_INTEG_HMAC_SHA1_96 = 2, /* refused */
+                SL_INTEG_HMAC_SHA2_256_128 = 12,
+                SL_INTEG_HMAC_SHA2_384_192 = 13,
+                SL_INTEG_HMAC_SHA2_512_256 = 14,
 };
 enum sl_ke { /* transform type 4 */
-    SL_KE_NONE = 0,
-    SL_KE_MODP1024 = 2, /* refused */
-    SL_KE_MODP2048 = 14,
-    SL_KE_MODP3072 = 15,
-    SL_KE_MODP4096 = 16,
-    SL_KE_ECP256 = 19,
-    SL_KE_ECP384 = 20,
-    SL_KE_ECP521 = 21,
-    SL_KE_CURVE25519 = 31,
+             SL_KE_NONE = 0,
+             SL_KE_MODP1024 = 2, /* refused */
+             SL_KE_MODP2048 = 14,
+             SL_KE_MODP3072 = 15,
+             SL_KE_MODP4096 = 16,
+             SL_KE_ECP256 = 19,
+             SL_KE_ECP384 = 20,
+             SL_KE_ECP521 = 21,
+             SL_KE_CURVE25519 = 31,
 };
 
 /* How packets and SK payloads are protected: an AEAD, or a cipher with a MAC. */
 struct sl_suite {
     enum sl_encr encr;
-    uint16_t key_bits;     /* 128, 192, 256; 256 for ChaCha20 */
-    enum sl_integ integ;   /* SL_INTEG_NONE with an AEAD */
+    uint16_t key_bits;   /* 128, 192, 256; 256 for ChaCha20 */
+    enum sl_integ integ; /* SL_INTEG_NONE with an AEAD */
 };
 /* Lengths in bytes. */
 size_t sl_suite_encr_key_len(const struct sl_suite *s);  /* with the 4-byte salt of an AEAD */
 size_t sl_suite_integ_key_len(const struct sl_suite *s); /* 0 with an AEAD */
 size_t sl_suite_iv_len(const struct sl_suite *s);        /* on the wire: 8 or 16 */
 size_t sl_suite_icv_len(const struct sl_suite *s);
-size_t sl_suite_block_len(const struct sl_suite *s);     /* 16 for CBC; 1 for an AEAD */
+size_t sl_suite_block_len(const struct sl_suite *s); /* 16 for CBC; 1 for an AEAD */
 bool sl_suite_is_aead(const struct sl_suite *s);
 bool sl_suite_supported(const struct sl_suite *s);
 /* "aes128gcm16", "chacha20poly1305", "aes256-sha256"; returns out. */
@@ -65,8 +65,8 @@ char *sl_suite_text(char out[SL_SUITE_TEXT], const struct sl_suite *s);
  * One direction of one key, with its cipher contexts kept. Not thread-safe: one per SA and thread.
  */
 struct sl_cipher;
-SL_MUST_USE enum sl_rc sl_cipher_new(struct sl_cipher **out, const struct sl_suite *suite, bool seal,
-                                     struct sl_bytes encr_key, struct sl_bytes integ_key,
+SL_MUST_USE enum sl_rc sl_cipher_new(struct sl_cipher **out, const struct sl_suite *suite,
+                                     bool seal, struct sl_bytes encr_key, struct sl_bytes integ_key,
                                      struct sl_err *err);
 void sl_cipher_free(struct sl_cipher *c);
 /*
@@ -87,14 +87,15 @@ SL_MUST_USE bool sl_cipher_open(struct sl_cipher *c, struct sl_bytes aad, const 
 #define SL_PRF_MAX 64
 size_t sl_prf_len(enum sl_prf prf); /* output and preferred key length; 0: not supported */
 /* out receives sl_prf_len bytes: prf(key, parts[0] | parts[1] | ...). */
-SL_MUST_USE enum sl_rc sl_prf_run(enum sl_prf prf, struct sl_bytes key, const struct sl_bytes *parts,
-                                  size_t n, uint8_t *out, struct sl_err *err);
+SL_MUST_USE enum sl_rc sl_prf_run(enum sl_prf prf, struct sl_bytes key,
+                                  const struct sl_bytes *parts, size_t n, uint8_t *out,
+                                  struct sl_err *err);
 /* prf+(key, seed) filled to len bytes (RFC 7296 2.13); at most 255 rounds. */
 SL_MUST_USE enum sl_rc sl_prf_plus(enum sl_prf prf, struct sl_bytes key, struct sl_bytes seed,
                                    uint8_t *out, size_t len, struct sl_err *err);
 /* AUTH = prf(prf(secret, "Key Pad for IKEv2"), octets) (RFC 7296 2.15). */
-SL_MUST_USE enum sl_rc sl_prf_psk_auth(enum sl_prf prf, struct sl_bytes secret, struct sl_bytes octets,
-                                       uint8_t *out, struct sl_err *err);
+SL_MUST_USE enum sl_rc sl_prf_psk_auth(enum sl_prf prf, struct sl_bytes secret,
+                                       struct sl_bytes octets, uint8_t *out, struct sl_err *err);
 
 /* ---- key exchange ------------------------------------------------------------------------------ */
 /* A private value of one group. May be moved between threads, used by one at a time. */
@@ -130,7 +131,14 @@ enum sl_sig {
 };
 const char *sl_sig_text(enum sl_sig sig); /* "rsa-pss-sha256" */
 
-enum sl_key_type { SL_KEY_NONE = 0, SL_KEY_RSA, SL_KEY_EC_P256, SL_KEY_EC_P384, SL_KEY_EC_P521, SL_KEY_ED25519 };
+enum sl_key_type {
+    SL_KEY_NONE = 0,
+    SL_KEY_RSA,
+    SL_KEY_EC_P256,
+    SL_KEY_EC_P384,
+    SL_KEY_EC_P521,
+    SL_KEY_ED25519
+};
 /* key_alg: "rsa:2048".."rsa:4096", "ecdsa:p256|p384|p521", "ed25519" */
 SL_MUST_USE bool sl_key_alg_parse(enum sl_key_type *type, uint16_t *bits, const char *key_alg);
 /* Type and size of a DER SubjectPublicKeyInfo; SL_KEY_NONE when it is none of ours. */

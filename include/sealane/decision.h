@@ -32,37 +32,43 @@ struct sl_id {
 /* "dns:gw-a.example", "email:a@b", "ip:192.0.2.1", "dn:CN=gw-a,O=Lab" (RFC 4514), "keyid:0a0b". */
 SL_MUST_USE enum sl_rc sl_id_parse(struct sl_id *id, const char *text, struct sl_err *err);
 char *sl_id_text(char out[SL_ID_TEXT], const struct sl_id *id);
-bool sl_id_eq(const struct sl_id *a, const struct sl_id *b); /* FQDN and e-mail domain case-insensitive, DN by X509_NAME_cmp */
+bool sl_id_eq(
+    const struct sl_id *a,
+    const struct sl_id *b); /* FQDN and e-mail domain case-insensitive, DN by X509_NAME_cmp */
 
-#define SL_NAME_MAX 64      /* configuration names, with NUL */
-#define SL_CHAIN_MAX 16     /* certificates a peer may send */
-#define SL_TS_MAX 32        /* traffic selectors per side */
+#define SL_NAME_MAX  64 /* configuration names, with NUL */
+#define SL_CHAIN_MAX 16 /* certificates a peer may send */
+#define SL_TS_MAX    32 /* traffic selectors per side */
 
-enum sl_possession { SL_POSSESSION_SIGNATURE = 1, SL_POSSESSION_PSK = 2, SL_POSSESSION_NOT_ASKED = 3 };
+enum sl_possession {
+    SL_POSSESSION_SIGNATURE = 1,
+    SL_POSSESSION_PSK = 2,
+    SL_POSSESSION_NOT_ASKED = 3
+};
 
 /* What IKE (or `sealane policy test`) asks. All views borrowed for the length of the call. */
 struct sl_decision_ask {
-    char connection[SL_NAME_MAX];    /* configured connection the exchange fits */
-    struct sl_endpoint local, remote; /* outer addresses; family 0 in a test */
-    struct sl_id id;                 /* the peer's */
-    struct sl_id id_local;           /* ours, as sent or asked for by the peer; type 0: none */
+    char connection[SL_NAME_MAX];       /* configured connection the exchange fits */
+    struct sl_endpoint local, remote;   /* outer addresses; family 0 in a test */
+    struct sl_id id;                    /* the peer's */
+    struct sl_id id_local;              /* ours, as sent or asked for by the peer; type 0: none */
     struct sl_bytes cert[SL_CHAIN_MAX]; /* DER, [0] the end entity */
     size_t cert_n;
-    struct sl_bytes ocsp;            /* DER OCSPResponse handed over in IKE (RFC 4806), or empty */
-    enum sl_possession possession;   /* NOT_ASKED: policy test, never an accept of an SA */
-    enum sl_sig sig;                 /* of signature */
-    struct sl_bytes octets;          /* signed octets (RFC 7296 2.15) */
-    struct sl_bytes auth;            /* signature, or PSK MAC */
-    enum sl_prf prf;                 /* PSK only */
-    uint64_t sa;                     /* the asking IKE SA, for the record */
+    struct sl_bytes ocsp;          /* DER OCSPResponse handed over in IKE (RFC 4806), or empty */
+    enum sl_possession possession; /* NOT_ASKED: policy test, never an accept of an SA */
+    enum sl_sig sig;               /* of signature */
+    struct sl_bytes octets;        /* signed octets (RFC 7296 2.15) */
+    struct sl_bytes auth;          /* signature, or PSK MAC */
+    enum sl_prf prf;               /* PSK only */
+    uint64_t sa;                   /* the asking IKE SA, for the record */
 };
 
 /* What an accepted peer is given; what is absent is left to the connection. */
 struct sl_grant {
     struct sl_ts ts[SL_TS_MAX]; /* peer's side; ts_n 0: as configured */
     size_t ts_n;
-    uint32_t lifetime_s;        /* the IKE SA must end by then; 0: as configured */
-    char tag[SL_NAME_MAX];      /* "" : none */
+    uint32_t lifetime_s;   /* the IKE SA must end by then; 0: as configured */
+    char tag[SL_NAME_MAX]; /* "" : none */
 };
 
 struct sl_verdict {

@@ -28,32 +28,32 @@ const char *sl_rc_family(enum sl_rc rc); /* "REV"; "OK" for SL_OK */
 const char *sl_rc_text(enum sl_rc rc);   /* "certificate is revoked" */
 /* The code of a stable name, SL_OK for "OK"; SL_RC_COUNT when unknown. */
 enum sl_rc sl_rc_from_name(const char *name);
-bool sl_rc_valid(uint32_t v);            /* v is SL_OK or a code of the table */
+bool sl_rc_valid(uint32_t v); /* v is SL_OK or a code of the table */
 
 /* The detailed message where there is one, else the code's own text. err may be NULL. */
 const char *sl_err_text(const struct sl_err *err);
 void sl_err_reset(struct sl_err *err);
 
 /* Fill *err (may be NULL) and return rc. Used through the macros. */
-enum sl_rc sl_err_set(struct sl_err *err, enum sl_rc rc, const char *file, int line, const char *fmt,
-                      ...) SL_PRINTF(5, 6);
+enum sl_rc sl_err_set(struct sl_err *err, enum sl_rc rc, const char *file, int line,
+                      const char *fmt, ...) SL_PRINTF(5, 6);
 /* Put "context: " before the message; returns err's code, SL_INTERNAL when it had none. */
 enum sl_rc sl_err_wrap(struct sl_err *err, const char *fmt, ...) SL_PRINTF(2, 3);
 /* As sl_err_set, with the top of libcrypto's error queue added, and the queue emptied. */
 enum sl_rc sl_err_openssl(struct sl_err *err, enum sl_rc rc, const char *file, int line,
                           const char *fmt, ...) SL_PRINTF(5, 6);
 
-#define SL_FAIL(err, rc, ...) sl_err_set((err), (rc), __FILE__, __LINE__, __VA_ARGS__)
-#define SL_WRAP(err, ...) sl_err_wrap((err), __VA_ARGS__)
+#define SL_FAIL(err, rc, ...)     sl_err_set((err), (rc), __FILE__, __LINE__, __VA_ARGS__)
+#define SL_WRAP(err, ...)         sl_err_wrap((err), __VA_ARGS__)
 #define SL_FAIL_SSL(err, rc, ...) sl_err_openssl((err), (rc), __FILE__, __LINE__, __VA_ARGS__)
-#define SL_FAIL_MEM(err) sl_err_set((err), SL_NO_MEMORY, __FILE__, __LINE__, "out of memory")
+#define SL_FAIL_MEM(err)          sl_err_set((err), SL_NO_MEMORY, __FILE__, __LINE__, "out of memory")
 
 /* Return early on failure. */
-#define SL_TRY(call)                                                                               \
-    do {                                                                                           \
-        enum sl_rc try_rc_ = (call);                                                               \
-        if (try_rc_ != SL_OK)                                                                      \
-            return try_rc_;                                                                        \
+#define SL_TRY(call)                 \
+    do {                             \
+        enum sl_rc try_rc_ = (call); \
+        if (try_rc_ != SL_OK)        \
+            return try_rc_;          \
     } while (0)
 
 #endif

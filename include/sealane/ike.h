@@ -43,24 +43,31 @@ void sl_ke_job_run(struct sl_ke_job *job);
 void sl_ke_job_free(struct sl_ke_job *job);
 
 enum sl_ike_event {
-    SL_IKE_EV_IKE_UP = 1, SL_IKE_EV_IKE_DOWN, SL_IKE_EV_IKE_REKEYED, SL_IKE_EV_IKE_FAILED,
-    SL_IKE_EV_CHILD_UP, SL_IKE_EV_CHILD_DOWN, SL_IKE_EV_CHILD_REKEYED, SL_IKE_EV_CHILD_FAILED,
-    SL_IKE_EV_PEER_MOVED, SL_IKE_EV_STORY, /* STORY: a step worth a log line, never an audit record */
+    SL_IKE_EV_IKE_UP = 1,
+    SL_IKE_EV_IKE_DOWN,
+    SL_IKE_EV_IKE_REKEYED,
+    SL_IKE_EV_IKE_FAILED,
+    SL_IKE_EV_CHILD_UP,
+    SL_IKE_EV_CHILD_DOWN,
+    SL_IKE_EV_CHILD_REKEYED,
+    SL_IKE_EV_CHILD_FAILED,
+    SL_IKE_EV_PEER_MOVED,
+    SL_IKE_EV_STORY, /* STORY: a step worth a log line, never an audit record */
 };
 const char *sl_ike_event_name(enum sl_ike_event ev); /* "ike-up" */
 
 struct sl_ike_action {
     enum sl_ike_action_type type;
-    uint64_t id;             /* of a question or a command; echo it in the answer */
+    uint64_t id; /* of a question or a command; echo it in the answer */
     uint64_t ike_sa, child_id;
     /* SEND */
     struct sl_endpoint from, to;
-    bool natt;               /* port 4500: the shell puts the 4-byte non-ESP marker in front */
-    struct sl_bytes data;    /* SEND: datagram; ASK_SIGN: octets to sign */
+    bool natt;            /* port 4500: the shell puts the 4-byte non-ESP marker in front */
+    struct sl_bytes data; /* SEND: datagram; ASK_SIGN: octets to sign */
     /* ASK_KE */
     struct sl_ke_job *job;
     /* ASK_SIGN */
-    const char *key;         /* key name in the keyring, or pre-shared key name when sig is NONE */
+    const char *key; /* key name in the keyring, or pre-shared key name when sig is NONE */
     enum sl_sig sig;
     enum sl_prf prf;
     /* ASK_DECISION */
@@ -70,7 +77,7 @@ struct sl_ike_action {
     /* EVENT, DONE */
     enum sl_ike_event event;
     enum sl_rc rc;
-    const char *text;        /* one line; never secret */
+    const char *text; /* one line; never secret */
     const char *connection, *child_name;
     const struct sl_id *peer_id; /* NULL when unknown */
 };
@@ -82,7 +89,8 @@ struct sl_ike_action {
 SL_MUST_USE enum sl_rc sl_ike_new(struct sl_ike **out, const struct sl_config *config,
                                   const struct sl_rng *rng, int64_t now_ns, struct sl_err *err);
 void sl_ike_free(struct sl_ike *ike);
-SL_MUST_USE enum sl_rc sl_ike_config(struct sl_ike *ike, const struct sl_config *config, struct sl_err *err);
+SL_MUST_USE enum sl_rc sl_ike_config(struct sl_ike *ike, const struct sl_config *config,
+                                     struct sl_err *err);
 
 /*
  * Our certificate for a configured identity: chain[0] the end entity, then its issuers without the
@@ -90,7 +98,8 @@ SL_MUST_USE enum sl_rc sl_ike_config(struct sl_ike *ike, const struct sl_config 
  * SHA-1 key hashes to send in CERTREQ for a trust domain (RFC 7296 3.7), 20 bytes each.
  */
 SL_MUST_USE enum sl_rc sl_ike_credential(struct sl_ike *ike, const char *identity, const char *key,
-                                         const struct sl_bytes *chain, size_t n, struct sl_err *err);
+                                         const struct sl_bytes *chain, size_t n,
+                                         struct sl_err *err);
 SL_MUST_USE enum sl_rc sl_ike_anchors(struct sl_ike *ike, const char *trust, struct sl_bytes hashes,
                                       struct sl_err *err);
 
@@ -101,19 +110,25 @@ void sl_ike_tick(struct sl_ike *ike, int64_t now_ns);
 int64_t sl_ike_next_timer_ns(const struct sl_ike *ike); /* INT64_MAX: none */
 bool sl_ike_next(struct sl_ike *ike, struct sl_ike_action *out);
 
-void sl_ike_answer_ke(struct sl_ike *ike, int64_t now_ns, uint64_t id, struct sl_ke_job *job); /* takes job */
-void sl_ike_answer_sign(struct sl_ike *ike, int64_t now_ns, uint64_t id, enum sl_rc rc, struct sl_bytes signature);
-void sl_ike_answer_decision(struct sl_ike *ike, int64_t now_ns, uint64_t id, const struct sl_verdict *verdict);
+void sl_ike_answer_ke(struct sl_ike *ike, int64_t now_ns, uint64_t id,
+                      struct sl_ke_job *job); /* takes job */
+void sl_ike_answer_sign(struct sl_ike *ike, int64_t now_ns, uint64_t id, enum sl_rc rc,
+                        struct sl_bytes signature);
+void sl_ike_answer_decision(struct sl_ike *ike, int64_t now_ns, uint64_t id,
+                            const struct sl_verdict *verdict);
 /* From the datapath: soft limit reached or last packet seen at. */
 void sl_ike_child_soft(struct sl_ike *ike, int64_t now_ns, uint64_t child_id);
 void sl_ike_child_hard(struct sl_ike *ike, int64_t now_ns, uint64_t child_id);
-void sl_ike_child_seen(struct sl_ike *ike, int64_t now_ns, uint64_t child_id); /* an authentic inbound packet came */
-void sl_ike_child_install_failed(struct sl_ike *ike, int64_t now_ns, uint64_t child_id, enum sl_rc rc);
+void sl_ike_child_seen(struct sl_ike *ike, int64_t now_ns,
+                       uint64_t child_id); /* an authentic inbound packet came */
+void sl_ike_child_install_failed(struct sl_ike *ike, int64_t now_ns, uint64_t child_id,
+                                 enum sl_rc rc);
 
 /* Commands; each ends in one SL_IKE_DONE with the returned id. child may be NULL for all. */
 uint64_t sl_ike_up(struct sl_ike *ike, int64_t now_ns, const char *connection, const char *child);
 uint64_t sl_ike_down(struct sl_ike *ike, int64_t now_ns, const char *connection, const char *child);
-uint64_t sl_ike_rekey(struct sl_ike *ike, int64_t now_ns, const char *connection, const char *child, bool ike_sa);
+uint64_t sl_ike_rekey(struct sl_ike *ike, int64_t now_ns, const char *connection, const char *child,
+                      bool ike_sa);
 /* End one SA for a reason (a decision changed). */
 void sl_ike_end(struct sl_ike *ike, int64_t now_ns, uint64_t ike_sa, enum sl_rc reason);
 
@@ -141,12 +156,13 @@ struct sl_child_info {
     size_t ts_local_n, ts_remote_n;
     int64_t established_ns, rekey_ns, expire_ns;
 };
-void sl_ike_list(const struct sl_ike *ike, void (*on_ike)(void *ctx, const struct sl_ike_sa_info *i),
+void sl_ike_list(const struct sl_ike *ike,
+                 void (*on_ike)(void *ctx, const struct sl_ike_sa_info *i),
                  void (*on_child)(void *ctx, const struct sl_child_info *c), void *ctx);
 
 struct sl_ike_stats {
-    uint64_t ike_sas, half_open, child_sas, packets_in, packets_out, retransmits, malformed, integrity,
-        cookies_sent, refused, dropped_limit, unknown_spi;
+    uint64_t ike_sas, half_open, child_sas, packets_in, packets_out, retransmits, malformed,
+        integrity, cookies_sent, refused, dropped_limit, unknown_spi;
 };
 void sl_ike_stats(const struct sl_ike *ike, struct sl_ike_stats *out);
 

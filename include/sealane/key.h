@@ -43,10 +43,10 @@ void sl_keyset_free(struct sl_keyset *ks);
 SL_MUST_USE enum sl_rc sl_keyset_generate(struct sl_keyset *ks, const char *name, const char *alg,
                                           struct sl_err *err);
 /* PEM or DER, PKCS#8 or traditional, not encrypted. */
-SL_MUST_USE enum sl_rc sl_keyset_import(struct sl_keyset *ks, const char *name, struct sl_bytes der_or_pem,
-                                        struct sl_err *err);
-SL_MUST_USE enum sl_rc sl_keyset_export(struct sl_keyset *ks, const char *name, struct sl_secret *pkcs8_pem,
-                                        struct sl_err *err);
+SL_MUST_USE enum sl_rc sl_keyset_import(struct sl_keyset *ks, const char *name,
+                                        struct sl_bytes der_or_pem, struct sl_err *err);
+SL_MUST_USE enum sl_rc sl_keyset_export(struct sl_keyset *ks, const char *name,
+                                        struct sl_secret *pkcs8_pem, struct sl_err *err);
 SL_MUST_USE enum sl_rc sl_keyset_rename(struct sl_keyset *ks, const char *from, const char *to,
                                         struct sl_err *err); /* replaces to */
 SL_MUST_USE enum sl_rc sl_keyset_remove(struct sl_keyset *ks, const char *name, struct sl_err *err);
@@ -56,8 +56,8 @@ SL_MUST_USE enum sl_rc sl_keyset_spki(struct sl_keyset *ks, const char *name, st
 size_t sl_keyset_count(const struct sl_keyset *ks);
 const char *sl_keyset_name(const struct sl_keyset *ks, size_t i);
 /* Pre-shared keys. */
-SL_MUST_USE enum sl_rc sl_keyset_psk_set(struct sl_keyset *ks, const char *name, struct sl_bytes secret,
-                                         struct sl_err *err);
+SL_MUST_USE enum sl_rc sl_keyset_psk_set(struct sl_keyset *ks, const char *name,
+                                         struct sl_bytes secret, struct sl_err *err);
 SL_MUST_USE enum sl_rc sl_keyset_psk_auth(struct sl_keyset *ks, const char *name, enum sl_prf prf,
                                           struct sl_bytes octets, uint8_t *out, struct sl_err *err);
 /* Operations on the set; ctx is ks. */

@@ -21,13 +21,13 @@ struct sl_prefix {
     uint8_t len;
 };
 
-#define SL_ADDR_TEXT 48
+#define SL_ADDR_TEXT     48
 #define SL_ENDPOINT_TEXT 56
-#define SL_PREFIX_TEXT 52
+#define SL_PREFIX_TEXT   52
 size_t sl_addr_len(const struct sl_addr *a); /* 4, 16 or 0 */
 bool sl_addr_eq(const struct sl_addr *a, const struct sl_addr *b);
 int sl_addr_cmp(const struct sl_addr *a, const struct sl_addr *b); /* family first */
-bool sl_addr_is_any(const struct sl_addr *a); /* none, 0.0.0.0 or :: */
+bool sl_addr_is_any(const struct sl_addr *a);                      /* none, 0.0.0.0 or :: */
 bool sl_addr_parse(struct sl_addr *a, const char *text) SL_MUST_USE;
 bool sl_addr_from_bytes(struct sl_addr *a, struct sl_bytes v) SL_MUST_USE; /* 4 or 16 bytes */
 static inline struct sl_bytes sl_addr_bytes(const struct sl_addr *a)
@@ -40,7 +40,8 @@ bool sl_endpoint_eq(const struct sl_endpoint *a, const struct sl_endpoint *b);
 bool sl_endpoint_parse(struct sl_endpoint *e, const char *text, uint16_t default_port) SL_MUST_USE;
 char *sl_endpoint_text(char out[SL_ENDPOINT_TEXT], const struct sl_endpoint *e);
 socklen_t sl_endpoint_to_sockaddr(struct sockaddr_storage *ss, const struct sl_endpoint *e);
-bool sl_endpoint_from_sockaddr(struct sl_endpoint *e, const struct sockaddr *sa, socklen_t len) SL_MUST_USE;
+bool sl_endpoint_from_sockaddr(struct sl_endpoint *e, const struct sockaddr *sa,
+                               socklen_t len) SL_MUST_USE;
 /* "10.0.0.0/8" or an address (full length). Host bits set: false. */
 bool sl_prefix_parse(struct sl_prefix *p, const char *text) SL_MUST_USE;
 char *sl_prefix_text(char out[SL_PREFIX_TEXT], const struct sl_prefix *p);
@@ -63,7 +64,8 @@ bool sl_ts_parse(struct sl_ts *ts, const char *text) SL_MUST_USE;
 char *sl_ts_text(char out[SL_TS_TEXT], const struct sl_ts *ts);
 bool sl_ts_eq(const struct sl_ts *a, const struct sl_ts *b);
 bool sl_ts_within(const struct sl_ts *inner, const struct sl_ts *outer);
-bool sl_ts_intersect(struct sl_ts *out, const struct sl_ts *a, const struct sl_ts *b); /* false: empty */
+bool sl_ts_intersect(struct sl_ts *out, const struct sl_ts *a,
+                     const struct sl_ts *b); /* false: empty */
 bool sl_ts_has(const struct sl_ts *ts, const struct sl_addr *a, uint8_t protocol, uint16_t port);
 
 #endif

@@ -7,11 +7,11 @@
 
 #include "sealane/bytes.h"
 
-#define SL_NS_PER_S 1000000000LL
+#define SL_NS_PER_S  1000000000LL
 #define SL_NS_PER_MS 1000000LL
 
-int64_t sl_clock_mono_ns(void);  /* CLOCK_MONOTONIC */
-int64_t sl_clock_utc_s(void);    /* CLOCK_REALTIME */
+int64_t sl_clock_mono_ns(void); /* CLOCK_MONOTONIC */
+int64_t sl_clock_utc_s(void);   /* CLOCK_REALTIME */
 int64_t sl_clock_utc_ns(void);
 
 #define SL_TIME_TEXT 32

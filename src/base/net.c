@@ -329,7 +329,8 @@ bool sl_ts_eq(const struct sl_ts *a, const struct sl_ts *b)
 bool sl_ts_intersect(struct sl_ts *out, const struct sl_ts *a, const struct sl_ts *b)
 {
     struct sl_ts ts;
-    if (a->first.family != b->first.family || (a->protocol && b->protocol && a->protocol != b->protocol))
+    if (a->first.family != b->first.family ||
+        (a->protocol && b->protocol && a->protocol != b->protocol))
         return false;
     ts.protocol = a->protocol ? a->protocol : b->protocol;
     ts.first = sl_addr_cmp(&a->first, &b->first) > 0 ? a->first : b->first;

@@ -25,7 +25,8 @@ enum sl_rc sl_secret_process_init(struct sl_err *err)
 {
     const struct rlimit none = { 0, 0 };
     if (setrlimit(RLIMIT_CORE, &none) != 0)
-        return SL_FAIL(err, SL_PROC_SANDBOX, "core dumps cannot be turned off: %s", strerror(errno));
+        return SL_FAIL(err, SL_PROC_SANDBOX, "core dumps cannot be turned off: %s",
+                       strerror(errno));
     if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0)
         return SL_FAIL(err, SL_PROC_SANDBOX, "PR_SET_DUMPABLE: %s", strerror(errno));
     /*
@@ -40,7 +41,8 @@ enum sl_rc sl_secret_process_init(struct sl_err *err)
 enum sl_rc sl_secret_init(struct sl_secret *s, size_t len, struct sl_err *err)
 {
     if (len == 0 || len > SL_SECRET_MAX)
-        return SL_FAIL(err, SL_TOO_LARGE, "secret of %zu bytes, expected 1 to %d", len, SL_SECRET_MAX);
+        return SL_FAIL(err, SL_TOO_LARGE, "secret of %zu bytes, expected 1 to %d", len,
+                       SL_SECRET_MAX);
     if (CRYPTO_secure_malloc_initialized()) {
         uint8_t *p = OPENSSL_secure_zalloc(len);
         if (p && CRYPTO_secure_allocated(p)) {
