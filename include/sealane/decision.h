@@ -11,6 +11,8 @@
 #include "sealane/crypto.h"
 #include "sealane/net.h"
 
+#include <jansson.h>
+
 /* IKEv2 identification types (RFC 7296 3.5). */
 enum sl_id_type {
     SL_ID_NONE = 0,
@@ -81,5 +83,109 @@ struct sl_verdict {
     uint64_t record;            /* audit record number that holds the evidence; 0: not recorded */
     struct sl_grant grant;
 };
+
+/* ---- the decider: what all decisions of a gateway share ------------------------------------------
+ *
+ * Trust anchors, the revocation and directory caches and the fetches under way. Cores hold no
+ * global, so several live in one test process. One thread. Use: start decisions; after every call
+ * drain sl_decider_next (questions) and sl_decider_finished (verdicts).
+ *
+ * One fetch per URI however many decisions wait for it; a failure is remembered for a short while; a
+ * decision never waits past its trust section's deadline_ms and its directory's timeout_ms.
+ */
+struct sl_config;
+struct sl_decider;
+struct sl_decision;
+struct sl_entries;
+
+struct sl_now {
+    int64_t mono_ns; /* for timers */
+    int64_t utc_s;   /* for what certificates say */
+};
+
+enum sl_question_type { SL_ASK_FETCH = 1, SL_ASK_SEARCH, SL_ASK_PSK };
+struct sl_question { /* views valid until the next call into the decider */
+    enum sl_question_type type;
+    uint64_t id;         /* echo in the answer; an answer that comes late is kept for the cache */
+    int64_t timeout_ms;  /* after this long the asker goes on without the answer */
+    /* FETCH: http(s) GET, or POST when content_type is not NULL; ldap(s): the value of the URI's attribute */
+    const char *uri;
+    const char *content_type, *accept;
+    struct sl_bytes body;
+    size_t max_bytes;
+    /* SEARCH in a configured ldap directory: at most two entries are needed */
+    const char *directory, *base, *scope, *filter;
+    const char *attr[64];
+    size_t attr_n;
+    /* PSK: prf(prf(psk, pad), octets) by the keyring */
+    const char *psk;
+    enum sl_prf prf;
+    struct sl_bytes octets;
+};
+
+/* config and rng outlive the decider. */
+SL_MUST_USE enum sl_rc sl_decider_new(struct sl_decider **out, const struct sl_config *config,
+                                      const struct sl_rng *rng, struct sl_err *err);
+void sl_decider_free(struct sl_decider *d); /* with every decision not yet taken by _finished */
+SL_AUTO_DEFINE(sl_decider)
+
+/* The files that the configuration names, read by the shell. what names the file in messages. */
+SL_MUST_USE enum sl_rc sl_decider_anchors(struct sl_decider *d, const char *trust, struct sl_bytes pem_or_der,
+                                          const char *what, struct sl_err *err);
+SL_MUST_USE enum sl_rc sl_decider_intermediates(struct sl_decider *d, const char *trust,
+                                                struct sl_bytes pem_or_der, const char *what,
+                                                struct sl_err *err);
+/* A local CRL; one of the same name before it is replaced. */
+SL_MUST_USE enum sl_rc sl_decider_crl(struct sl_decider *d, const char *trust, struct sl_bytes pem_or_der,
+                                      const char *what, struct sl_err *err);
+/* The content of an LDIF directory, replacing what was there; the old stays when this fails. */
+SL_MUST_USE enum sl_rc sl_decider_ldif(struct sl_decider *d, const char *directory, struct sl_bytes text,
+                                       const char *what, struct sl_err *err);
+/* Appends the SHA-1 key hashes of a trust section's anchors, 20 bytes each (RFC 7296 3.7). */
+SL_MUST_USE enum sl_rc sl_decider_anchor_hashes(const struct sl_decider *d, const char *trust,
+                                                struct sl_buf *out, struct sl_err *err);
+
+/* Begins a decision; ask is copied. ctx comes back with sl_decision_ctx. Fails only without memory. */
+SL_MUST_USE enum sl_rc sl_decider_start(struct sl_decider *d, const struct sl_decision_ask *ask,
+                                        struct sl_now now, void *ctx, struct sl_decision **out,
+                                        struct sl_err *err);
+bool sl_decider_next(struct sl_decider *d, struct sl_question *q); /* false: no more questions now */
+void sl_decider_answer_fetch(struct sl_decider *d, uint64_t id, enum sl_rc rc, const char *text,
+                             struct sl_bytes body, struct sl_now now);
+/* entries are taken (copied); NULL or none with SL_OK: nothing found. */
+void sl_decider_answer_search(struct sl_decider *d, uint64_t id, enum sl_rc rc, const char *text,
+                              const struct sl_entries *entries, struct sl_now now);
+void sl_decider_answer_psk(struct sl_decider *d, uint64_t id, enum sl_rc rc, struct sl_bytes mac,
+                           struct sl_now now);
+void sl_decider_tick(struct sl_decider *d, struct sl_now now);
+int64_t sl_decider_next_timer_ns(const struct sl_decider *d); /* INT64_MAX: none */
+
+/* The next decision that has its verdict, now owned by the caller; NULL: none. */
+struct sl_decision *sl_decider_finished(struct sl_decider *d);
+void sl_decision_free(struct sl_decision *decision); /* also one not finished: nobody waits any more */
+SL_AUTO_DEFINE(sl_decision)
+void *sl_decision_ctx(const struct sl_decision *decision);
+const struct sl_decision_ask *sl_decision_ask(const struct sl_decision *decision);
+/*
+ * Once finished. rc is SL_OK only when possession was proved; a test (POSSESSION_NOT_ASKED) that
+ * passes everything else ends in SL_AUTH_NOT_ASKED, on which nothing can be built.
+ */
+const struct sl_verdict *sl_decision_verdict(const struct sl_decision *decision);
+/* Everything found, in order, as a JSON object: the body of an audit record "decision". Lent. */
+json_t *sl_decision_evidence(const struct sl_decision *decision);
+/* The same told in lines of text, for `policy test` and `audit show`. */
+SL_MUST_USE bool sl_decision_story(struct sl_buf *out, const json_t *evidence);
+
+/* True once after a CRL, an OCSP response or a directory changed: ask live SAs again. */
+bool sl_decider_changed(struct sl_decider *d);
+/* Fetch all revocation data in use anew and forget directory answers (something was revoked). */
+void sl_decider_refresh(struct sl_decider *d, struct sl_now now);
+/* The revocation cache as bytes for the disk; what is read back is verified before it is used. */
+SL_MUST_USE enum sl_rc sl_decider_save(const struct sl_decider *d, struct sl_buf *out, struct sl_err *err);
+SL_MUST_USE enum sl_rc sl_decider_load(struct sl_decider *d, struct sl_bytes in, struct sl_now now,
+                                       struct sl_err *err);
+bool sl_decider_dirty(const struct sl_decider *d); /* the cache differs from what was last saved */
+/* Sources, their freshness and failures, as a new JSON object. */
+json_t *sl_decider_status(const struct sl_decider *d, struct sl_now now);
 
 #endif
