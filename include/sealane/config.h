@@ -129,7 +129,7 @@ struct sl_conf_child {
     uint32_t replay_window_pkts;         /* default 1024 */
     bool start;                          /* bring up at start */
 };
-enum sl_auth_method { SL_AUTH_CERT, SL_AUTH_PSK };
+enum sl_auth_method { SL_METHOD_CERT, SL_METHOD_PSK }; /* AUTH_PSK is a reason */
 struct sl_conf_connection {
     char *name;
     struct sl_endpoint local, remote; /* family 0: any; port 500 default */
