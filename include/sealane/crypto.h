@@ -56,6 +56,7 @@ size_t sl_suite_iv_len(const struct sl_suite *s);        /* on the wire: 8 or 16
 size_t sl_suite_icv_len(const struct sl_suite *s);
 size_t sl_suite_block_len(const struct sl_suite *s); /* 16 for CBC; 1 for an AEAD */
 bool sl_suite_is_aead(const struct sl_suite *s);
+/* May be negotiated. ENCR_NULL may not: it is there only for who constructs it on purpose. */
 bool sl_suite_supported(const struct sl_suite *s);
 /* "aes128gcm16", "chacha20poly1305", "aes256-sha256"; returns out. */
 #define SL_SUITE_TEXT 48
@@ -69,6 +70,7 @@ SL_MUST_USE enum sl_rc sl_cipher_new(struct sl_cipher **out, const struct sl_sui
                                      bool seal, struct sl_bytes encr_key, struct sl_bytes integ_key,
                                      struct sl_err *err);
 void sl_cipher_free(struct sl_cipher *c);
+SL_AUTO_DEFINE(sl_cipher)
 /*
  * Seal in place: data[0..len) becomes ciphertext, icv receives sl_suite_icv_len bytes. iv holds the
  * bytes that go on the wire. aad precedes iv on the wire; the MAC of a non-AEAD suite covers
@@ -106,6 +108,7 @@ size_t sl_ke_public_len(enum sl_ke group);
 const char *sl_ke_text(enum sl_ke group);
 SL_MUST_USE enum sl_rc sl_kex_new(struct sl_kex **out, enum sl_ke group, struct sl_err *err);
 void sl_kex_free(struct sl_kex *k);
+SL_AUTO_DEFINE(sl_kex)
 enum sl_ke sl_kex_group(const struct sl_kex *k);
 struct sl_bytes sl_kex_public(const struct sl_kex *k); /* as in the KE payload; lent */
 /* Checks the peer's value (RFC 6989) and derives g^ir; *shared must be empty. */

@@ -39,6 +39,7 @@ SL_MUST_USE enum sl_rc sl_key_pkey(EVP_PKEY **out, const struct sl_key *key, str
 struct sl_keyset;
 SL_MUST_USE enum sl_rc sl_keyset_new(struct sl_keyset **out, struct sl_err *err);
 void sl_keyset_free(struct sl_keyset *ks);
+SL_AUTO_DEFINE(sl_keyset)
 /* alg as in sl_key_alg_parse. SL_EXISTS when the name is taken. Names: [a-z0-9._-]{1,64}. */
 SL_MUST_USE enum sl_rc sl_keyset_generate(struct sl_keyset *ks, const char *name, const char *alg,
                                           struct sl_err *err);
