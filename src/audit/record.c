@@ -176,6 +176,8 @@ enum sl_rc audit_head_load(struct audit_head *h, const char *dir, struct sl_err 
     fclose(f);
     if (failed)
         return SL_FAIL(err, SL_IO, "%s: cannot be read", path);
+    if (n == 0) /* made, but killed before it was written for the first time */
+        return SL_FAIL(err, SL_NOT_FOUND, "%s: is empty", path);
     if (!audit_head_read(h, sl_bytes(text, n)))
         return SL_FAIL(err, SL_AUDIT_EDITED, "%s: is not the head of an audit log", path);
     return SL_OK;
