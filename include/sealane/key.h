@@ -17,6 +17,12 @@ struct sl_key_ops {
     enum sl_rc (*sign)(void *ctx, const char *name, enum sl_sig sig, struct sl_bytes data,
                        struct sl_buf *out, struct sl_err *err);
     /*
+     * The same over a digest already made with the scheme's hash; for those callers of
+     * libcrypto that sign digests (EVP_PKEY_sign, CMS without signed attributes). May be NULL.
+     */
+    enum sl_rc (*sign_digest)(void *ctx, const char *name, enum sl_sig sig, struct sl_bytes digest,
+                              struct sl_buf *out, struct sl_err *err);
+    /*
      * RSA key transport (PKCS#1 v1.5 or OAEP-SHA256) for CMS. A wrong padding is answered by
      * pseudo-random bytes of the expected length, never by an error (RFC 8017 7.2.2).
      */
@@ -35,7 +41,10 @@ struct sl_key {
 /* A new EVP_PKEY doing its private operations through key, which must outlive it. */
 SL_MUST_USE enum sl_rc sl_key_pkey(EVP_PKEY **out, const struct sl_key *key, struct sl_err *err);
 
-/* A set of keys in this process's memory: the keyring's own, and tests'. */
+/*
+ * A set of keys in this process's memory: the keyring's own, and tests'. Several threads may use
+ * it while none changes it.
+ */
 struct sl_keyset;
 SL_MUST_USE enum sl_rc sl_keyset_new(struct sl_keyset **out, struct sl_err *err);
 void sl_keyset_free(struct sl_keyset *ks);
@@ -43,7 +52,10 @@ SL_AUTO_DEFINE(sl_keyset)
 /* alg as in sl_key_alg_parse. SL_EXISTS when the name is taken. Names: [a-z0-9._-]{1,64}. */
 SL_MUST_USE enum sl_rc sl_keyset_generate(struct sl_keyset *ks, const char *name, const char *alg,
                                           struct sl_err *err);
-/* PEM or DER, PKCS#8 or traditional, not encrypted. */
+/*
+ * PEM or DER, PKCS#8 or traditional, not encrypted; RSA of 2048 to 8192 bits, the curves of
+ * sl_key_alg_parse by name, Ed25519. SL_EXISTS when the name is taken.
+ */
 SL_MUST_USE enum sl_rc sl_keyset_import(struct sl_keyset *ks, const char *name,
                                         struct sl_bytes der_or_pem, struct sl_err *err);
 SL_MUST_USE enum sl_rc sl_keyset_export(struct sl_keyset *ks, const char *name,
@@ -56,7 +68,7 @@ SL_MUST_USE enum sl_rc sl_keyset_spki(struct sl_keyset *ks, const char *name, st
                                       struct sl_err *err);
 size_t sl_keyset_count(const struct sl_keyset *ks);
 const char *sl_keyset_name(const struct sl_keyset *ks, size_t i);
-/* Pre-shared keys. */
+/* Pre-shared keys. Names: 1 to 64 printable characters. _set replaces; SL_KEY_NOT_FOUND. */
 SL_MUST_USE enum sl_rc sl_keyset_psk_set(struct sl_keyset *ks, const char *name,
                                          struct sl_bytes secret, struct sl_err *err);
 SL_MUST_USE enum sl_rc sl_keyset_psk_auth(struct sl_keyset *ks, const char *name, enum sl_prf prf,

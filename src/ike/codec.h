@@ -156,7 +156,7 @@ const char *ike_notify_text(char out[IKE_TEXT], uint16_t type);
 /*
  * ike_wr_message: a header goes first, its length and next payload filled in by the end.
  * ike_wr_chain: payloads alone, as sealed into SK; `first` is then the type to hand to the sealer.
- * Both append to buf; what they write is bounded by IKE_MESSAGE_MAX.
+ * Both append to buf; what they write is bounded by IKE_MESSAGE_MAX. A header of version 0 is written as 2.0.
  */
 struct ike_wr {
     struct sl_wr w;

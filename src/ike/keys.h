@@ -10,6 +10,7 @@
 #include "sealane/crypto.h"
 #include "sealane/net.h"
 #include "sealane/rng.h"
+#include "sealane/time.h"
 
 /* ---- keys of the IKE SA ----------------------------------------------------------------------- */
 /* {0} is empty. i: sent by the original initiator, r: by the responder. */
@@ -101,7 +102,7 @@ struct ike_cookie {
 };
 #define IKE_COOKIE_ROTATE_NS (60 * SL_NS_PER_S)
 void ike_cookie_init(struct ike_cookie *k, const struct sl_rng *rng, int64_t now_ns);
-/* Call before use; changes the secret when its time has come. After two unused periods both are new. */
+/* Call before use; changes the secret when its time has come. A secret out of use for a period is dropped. */
 void ike_cookie_tick(struct ike_cookie *k, const struct sl_rng *rng, int64_t now_ns);
 /* version | SHA-256(Ni | address | port | SPIi | secret). Allocates nothing. nonce: 16..256 bytes. */
 void ike_cookie_make(uint8_t out[IKE_COOKIE_LEN], const struct ike_cookie *k, struct sl_bytes ni,

@@ -47,8 +47,9 @@ struct ike_sa {
 
 /*
  * Reads a whole SA payload and checks its format: the last/more markers and counts agree, numbers
- * start at 1 and rise by one, SPI lengths fit the protocol. SL_IKE_MALFORMED says where; SL_TOO_LARGE.
- * A proposal of an unknown protocol is kept, never chosen.
+ * rise by one (from 1 in an offer; an answer keeps the number it chose), SPI lengths fit the
+ * protocol. SL_IKE_MALFORMED says where; SL_TOO_LARGE. A proposal of an unknown protocol is kept,
+ * never chosen.
  */
 SL_MUST_USE enum sl_rc ike_sa_read(struct ike_sa *sa, struct sl_bytes body, struct sl_err *err);
 /* *r starts as sl_rd(proposal->body) of a payload that read well; false at the end. */
@@ -74,6 +75,7 @@ struct ike_choice {
     enum sl_prf prf;     /* IKE only */
     enum sl_ke ke;       /* ESP: SL_KE_NONE without PFS */
     bool has_ke;         /* ESP: the offer had transforms of type 4, so the answer has one */
+    bool has_integ;      /* the offer named integrity (NONE beside an AEAD), so the answer does */
     bool esn;            /* ESP only */
     struct sl_bytes spi; /* the peer's; borrowed from the payload */
     size_t ours;         /* index into conf */
@@ -119,7 +121,7 @@ SL_MUST_USE enum sl_rc ike_sa_check_esp(struct ike_choice *out, const struct ike
 bool ike_offers_ke_ike(const struct sl_conf_ike_proposal *conf, size_t n, uint16_t group);
 bool ike_offers_ke_esp(const struct sl_conf_esp_proposal *conf, size_t n, uint16_t group);
 
-/* "AES-GCM-16 128", "3DES", "PRF HMAC-SHA2-256", "MODP-1024", "group 99": any number, known or not. */
+/* "AES-GCM-16-128", "3DES", "PRF-HMAC-SHA2-256", "MODP-1024", "group 99": any number, known or not. */
 const char *ike_transform_text(char out[IKE_TEXT], const struct ike_transform *t);
 /* Known and refused: 3DES, SHA-1, MODP-1024 and the like. */
 bool ike_transform_weak(const struct ike_transform *t);

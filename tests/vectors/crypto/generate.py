@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes suites.txt and prf.txt beside itself with python3-cryptography; see SOURCE.
+"""Writes suites.txt, prf.txt and modp.txt beside itself; see SOURCE.
 
 Inputs are derived from SHAKE-128 of a label, so that a second run gives the same files.
 """
@@ -73,7 +73,46 @@ def prf(out):
             out.write(text("psk", name, secret, octets, "0", mac(name, inner, octets)))
 
 
+def pi_bits(n):
+    """floor(2^n pi), by Machin's formula in integers."""
+    one = 1 << (n + 64)
+
+    def arctan(q):
+        total = term = one // q
+        k, sign = 1, -1
+        while term:
+            term //= q * q
+            k += 2
+            total += sign * (term // k)
+            sign = -sign
+        return total
+
+    return 4 * (4 * arctan(5) - arctan(239)) >> 64
+
+
+def modp(out):
+    out.write("# group our_private our_public peer_public shared\n")
+    for group, n, k in (("14", 2048, 124476), ("15", 3072, 1690314), ("16", 4096, 240904)):
+        # RFC 3526: p = 2^n - 2^(n-64) - 1 + 2^64 (floor(2^(n-130) pi) + k), g = 2
+        p = 2 ** n - 2 ** (n - 64) - 1 + 2 ** 64 * (pi_bits(n - 130) + k)
+        peer = pow(2, int.from_bytes(some(group + "/peer", 32), "big"), p)
+        # any; a public value and a secret that begin with a zero byte
+        wanted = [lambda pub, key: True, lambda pub, key: pub >> (n - 8) == 0,
+                  lambda pub, key: key >> (n - 8) == 0]
+        for i in range(10000):
+            x = int.from_bytes(some(f"{group}/{i}", 32), "big")
+            pub, key = pow(2, x, p), pow(peer, x, p)
+            if wanted[0](pub, key):
+                out.write(text(group, *(v.to_bytes(m, "big") for v, m in (
+                    (x, 32), (pub, n // 8), (peer, n // 8), (key, n // 8)))))
+                wanted.pop(0)
+            if not wanted:
+                break
+
+
 with open(os.path.join(HERE, "suites.txt"), "w", encoding="ascii") as f:
     suites(f)
 with open(os.path.join(HERE, "prf.txt"), "w", encoding="ascii") as f:
     prf(f)
+with open(os.path.join(HERE, "modp.txt"), "w", encoding="ascii") as f:
+    modp(f)
