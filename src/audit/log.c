@@ -226,7 +226,8 @@ static enum sl_rc open_head(struct sl_audit *a, int dir_fd, bool fresh, struct s
     a->head_fd = openat(dir_fd, AUDIT_HEAD, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (a->head_fd < 0)
         return SL_FAIL(err, SL_AUDIT_WRITE, "%s/%s: %s", a->dir, AUDIT_HEAD, strerror(errno));
-    if (fresh && (ftruncate(a->head_fd, 0) != 0 || write_head(a) != SL_OK ||
+    /* Written over, never emptied first: killed in between, the log would seem to have lost its head. */
+    if (fresh && (write_head(a) != SL_OK || ftruncate(a->head_fd, AUDIT_HEAD_LEN) != 0 ||
                   fsync(a->head_fd) != 0 || fsync(dir_fd) != 0))
         return SL_FAIL(err, SL_AUDIT_WRITE, "%s/%s: %s", a->dir, AUDIT_HEAD, strerror(errno));
     return SL_OK;
