@@ -3,6 +3,8 @@
  */
 #include "src/ike/auth.h"
 
+#include "src/crypto/sig.h"
+
 #include <openssl/ec.h>
 #include <openssl/objects.h>
 #include <openssl/rsa.h>
@@ -73,72 +75,29 @@ void ike_put_hashes(struct ike_wr *c, uint32_t hashes)
 }
 
 /* ---- AlgorithmIdentifiers ----------------------------------------------------------------------------- */
-/* DER as in RFC 7427 appendix A: the same bytes, since a peer may compare them as bytes. */
-#define OID_RSA(last)   0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, last
-#define OID_SHA2(last)  0x06, 0x09, 0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02, last
-#define OID_ECDSA(last) 0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x03, last
-#define DER_NULL        0x05, 0x00
-#define RSA_ALG(last)                       \
-    {                                       \
-        0x30, 0x0d, OID_RSA(last), DER_NULL \
-    }
-#define ECDSA_ALG(last)             \
-    {                               \
-        0x30, 0x0a, OID_ECDSA(last) \
-    }
-/* hashAlgorithm [0], maskGenAlgorithm [1] MGF1 with the same hash, saltLength [2]; trailer as default */
-#define PSS_ALG(hash, salt)                                                                      \
-    {                                                                                            \
-        0x30, 0x41, OID_RSA(0x0a), 0x30, 0x34, 0xa0, 0x0f, 0x30, 0x0d, OID_SHA2(hash), DER_NULL, \
-            0xa1, 0x1c, 0x30, 0x1a, OID_RSA(0x08), 0x30, 0x0d, OID_SHA2(hash), DER_NULL, 0xa2,   \
-            0x03, 0x02, 0x01, salt                                                               \
-    }
-static const uint8_t rsa_sha1[] = RSA_ALG(0x05);
-static const uint8_t rsa_sha256[] = RSA_ALG(0x0b);
-static const uint8_t rsa_sha384[] = RSA_ALG(0x0c);
-static const uint8_t rsa_sha512[] = RSA_ALG(0x0d);
-static const uint8_t pss_sha256[] = PSS_ALG(0x01, 32);
-static const uint8_t pss_sha384[] = PSS_ALG(0x02, 48);
-static const uint8_t pss_sha512[] = PSS_ALG(0x03, 64);
-static const uint8_t ecdsa_sha256[] = ECDSA_ALG(0x02);
-static const uint8_t ecdsa_sha384[] = ECDSA_ALG(0x03);
-static const uint8_t ecdsa_sha512[] = ECDSA_ALG(0x04);
-static const uint8_t ed25519[] = { 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70 };
-
-struct scheme {
-    enum sl_sig sig;
-    int nid;       /* of the signature algorithm; PSS: of its hash */
-    uint32_t hash; /* enum ike_hash that the verifier announces */
-    const uint8_t *der;
-    size_t der_len;
-};
-#define DER(x) x, sizeof(x)
-static const struct scheme schemes[] = {
-    { SL_SIG_RSA_PKCS1_SHA256, NID_sha256WithRSAEncryption, IKE_HASH_SHA2_256, DER(rsa_sha256) },
-    { SL_SIG_RSA_PKCS1_SHA384, NID_sha384WithRSAEncryption, IKE_HASH_SHA2_384, DER(rsa_sha384) },
-    { SL_SIG_RSA_PKCS1_SHA512, NID_sha512WithRSAEncryption, IKE_HASH_SHA2_512, DER(rsa_sha512) },
-    { SL_SIG_RSA_PKCS1_SHA1, NID_sha1WithRSAEncryption, IKE_HASH_SHA1, DER(rsa_sha1) },
-    { SL_SIG_RSA_PSS_SHA256, NID_sha256, IKE_HASH_SHA2_256, DER(pss_sha256) },
-    { SL_SIG_RSA_PSS_SHA384, NID_sha384, IKE_HASH_SHA2_384, DER(pss_sha384) },
-    { SL_SIG_RSA_PSS_SHA512, NID_sha512, IKE_HASH_SHA2_512, DER(pss_sha512) },
-    { SL_SIG_ECDSA_SHA256, NID_ecdsa_with_SHA256, IKE_HASH_SHA2_256, DER(ecdsa_sha256) },
-    { SL_SIG_ECDSA_SHA384, NID_ecdsa_with_SHA384, IKE_HASH_SHA2_384, DER(ecdsa_sha384) },
-    { SL_SIG_ECDSA_SHA512, NID_ecdsa_with_SHA512, IKE_HASH_SHA2_512, DER(ecdsa_sha512) },
-    { SL_SIG_ED25519, NID_ED25519, IKE_HASH_IDENTITY, DER(ed25519) },
-};
-
-static const struct scheme *scheme_of(enum sl_sig sig)
-{
-    for (size_t i = 0; i < SL_ARRAY_LEN(schemes); i++)
-        if (schemes[i].sig == sig)
-            return &schemes[i];
-    return NULL;
-}
-
 struct sl_bytes ike_auth_algorithm(enum sl_sig sig)
 {
-    const struct scheme *s = scheme_of(sig);
-    return s ? sl_bytes(s->der, s->der_len) : (struct sl_bytes){ 0 };
+    const struct sig_scheme *s = sig_scheme(sig);
+    return s ? s->algorithm : (struct sl_bytes){ 0 };
+}
+
+/* The hash that a verifier of s announces; 0: none. */
+static unsigned hash_of(const struct sig_scheme *s)
+{
+    if (!s->digest)
+        return IKE_HASH_IDENTITY;
+    switch (s->digest_len) {
+    case 20:
+        return IKE_HASH_SHA1;
+    case 32:
+        return IKE_HASH_SHA2_256;
+    case 48:
+        return IKE_HASH_SHA2_384;
+    case 64:
+        return IKE_HASH_SHA2_512;
+    default:
+        return 0;
+    }
 }
 
 /* The algorithm of a, and whether its parameters are absent or NULL. */
@@ -220,50 +179,54 @@ static enum sl_rc read_pss(enum sl_sig *sig, const X509_ALGOR *a, struct sl_err 
     if (hash == NID_sha1 || hash == NID_md5 || mgf == NID_sha1)
         return SL_FAIL(err, SL_WEAK_ALGORITHM, "AUTH: RSASSA-PSS with %s is refused as too weak",
                        nid_text(hash == NID_md5 ? hash : NID_sha1));
-    for (size_t i = 0; i < SL_ARRAY_LEN(schemes); i++) {
-        if (schemes[i].nid != hash)
-            continue;
-        /* the salt is the last byte of our own form */
-        if (mgf != hash || salt != schemes[i].der[schemes[i].der_len - 1] || trailer != 1)
-            return SL_FAIL(
-                err, SL_AUTH_METHOD,
-                "AUTH: RSASSA-PSS with %s, MGF1 with %s, salt of %ld bytes; expected one "
-                "hash and a salt as long",
-                nid_text(hash), nid_text(mgf), salt);
-        *sig = schemes[i].sig;
-        return SL_OK;
-    }
-    return SL_FAIL(err, SL_AUTH_METHOD, "AUTH: RSASSA-PSS with %s is not supported",
-                   nid_text(hash));
+    const struct sig_scheme *s = hash == NID_undef ? NULL : sig_find(SIG_RSA_PSS, OBJ_nid2sn(hash));
+    if (!s || mgf != hash || salt != s->digest_len || trailer != 1)
+        return SL_FAIL(
+            err, SL_AUTH_METHOD,
+            "AUTH: RSASSA-PSS with %s, MGF1 with %s, salt of %ld bytes; expected SHA-2 in "
+            "both and a salt as long",
+            nid_text(hash), nid_text(mgf), salt);
+    *sig = s->id;
+    return SL_OK;
 }
 
-static bool nid_is_weak(int nid)
+/* The scheme of a signature algorithm other than RSASSA-PSS; NULL: none of ours. */
+static const struct sig_scheme *scheme_of(int nid, int *digest)
 {
-    return nid == NID_sha1WithRSAEncryption || nid == NID_md5WithRSAEncryption ||
-           nid == NID_ecdsa_with_SHA1 || nid == NID_dsaWithSHA1;
+    int key = NID_undef;
+    *digest = NID_undef;
+    if (nid == NID_undef || OBJ_find_sigid_algs(nid, digest, &key) != 1)
+        return NULL;
+    switch (key) {
+    case NID_rsaEncryption:
+        return sig_find(SIG_RSA_PKCS1, OBJ_nid2sn(*digest));
+    case NID_X9_62_id_ecPublicKey:
+        return sig_find(SIG_ECDSA, OBJ_nid2sn(*digest));
+    case NID_ED25519:
+        return sig_scheme(SL_SIG_ED25519);
+    default:
+        return NULL;
+    }
 }
 
 static enum sl_rc read_alg(enum sl_sig *sig, const X509_ALGOR *a, struct sl_err *err)
 {
     bool absent, null;
-    int nid = alg_nid(a, &absent, &null);
+    int nid = alg_nid(a, &absent, &null), digest;
     if (nid == NID_rsassaPss)
         return read_pss(sig, a, err);
-    for (size_t i = 0; i < SL_ARRAY_LEN(schemes); i++) {
-        const struct scheme *s = &schemes[i];
-        if (s->nid != nid || nid == NID_sha256 || nid == NID_sha384 || nid == NID_sha512)
-            continue;
-        /* RFC 4055 5: NULL with RSA, absence to be taken too; RFC 5758 3.2, RFC 8410 3: absent */
-        bool is_rsa = s->sig != SL_SIG_ED25519 && s->der[1] == 0x0d;
-        if (!absent && !(is_rsa && null))
-            return SL_FAIL(err, SL_AUTH_METHOD, "AUTH: %s with parameters", nid_text(nid));
-        *sig = s->sig;
-        return SL_OK;
-    }
-    if (nid_is_weak(nid))
+    const struct sig_scheme *s = scheme_of(nid, &digest);
+    if (!s && (digest == NID_sha1 || digest == NID_md5))
         return SL_FAIL(err, SL_WEAK_ALGORITHM, "AUTH: signature by %s is refused as too weak",
                        nid_text(nid));
-    return SL_FAIL(err, SL_AUTH_METHOD, "AUTH: signature by %s is not supported", nid_text(nid));
+    if (!s)
+        return SL_FAIL(err, SL_AUTH_METHOD, "AUTH: signature by %s is not supported",
+                       nid_text(nid));
+    /* RFC 4055 5: NULL with RSA, absence to be taken too; RFC 5758 3.2, RFC 8410 3: absent */
+    if (!absent && !(s->family == SIG_RSA_PKCS1 && null))
+        return SL_FAIL(err, SL_AUTH_METHOD, "AUTH: %s with parameters", nid_text(nid));
+    *sig = s->id;
+    return SL_OK;
 }
 
 enum sl_rc ike_auth_algorithm_read(enum sl_sig *sig, struct sl_bytes der, struct sl_err *err)
@@ -469,8 +432,8 @@ static enum sl_rc parse_digital(struct ike_auth_claim *out, struct sl_bytes data
             return SL_OK;
         return SL_FAIL(err, SL_WEAK_ALGORITHM, "AUTH: signature with SHA-1 is refused as too weak");
     }
-    const struct scheme *s = scheme_of(out->sig);
-    if (!s || !(hashes & IKE_HASH_BIT(s->hash))) /* SPEC RFC7427-4 MUST: a hash we announced */
+    const struct sig_scheme *s = sig_scheme(out->sig);
+    if (!s || !(hashes & IKE_HASH_BIT(hash_of(s)))) /* SPEC RFC7427-4 MUST: a hash we announced */
         return SL_FAIL(err, SL_AUTH_METHOD, "AUTH: %s uses a hash that we did not announce",
                        sl_sig_text(out->sig));
     return SL_OK;

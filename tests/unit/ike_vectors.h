@@ -60,7 +60,8 @@ static inline struct sl_bytes vec_get(const struct vec *v, const char *name)
 }
 
 /* The k-th message, from 0; false after the last. */
-static inline bool vec_msg(const struct vec *v, size_t k, struct sl_bytes *msg, bool *from_initiator)
+static inline bool vec_msg(const struct vec *v, size_t k, struct sl_bytes *msg,
+                           bool *from_initiator)
 {
     for (size_t i = 0; i < v->n; i++) {
         if (strncmp(v->item[i].name, "msg ", 4) != 0 || k-- > 0)
@@ -89,12 +90,24 @@ struct vec_exchange {
     bool pfs;
 };
 static const struct vec_exchange vec_exchanges[] = {
-    { "gcm-ecdsa", SL_PRF_HMAC_SHA2_256, { SL_ENCR_AES_GCM_16, 128, SL_INTEG_NONE },
-      { SL_ENCR_AES_GCM_16, 128, SL_INTEG_NONE }, SL_KE_CURVE25519, true },
-    { "cbc-rsa-fragments", SL_PRF_HMAC_SHA2_384, { SL_ENCR_AES_CBC, 256, SL_INTEG_HMAC_SHA2_384_192 },
-      { SL_ENCR_AES_CBC, 256, SL_INTEG_HMAC_SHA2_256_128 }, SL_KE_MODP3072, false },
-    { "chacha-psk", SL_PRF_HMAC_SHA2_512, { SL_ENCR_CHACHA20_POLY1305, 256, SL_INTEG_NONE },
-      { SL_ENCR_CHACHA20_POLY1305, 256, SL_INTEG_NONE }, SL_KE_ECP384, true },
+    { "gcm-ecdsa",
+      SL_PRF_HMAC_SHA2_256,
+      { SL_ENCR_AES_GCM_16, 128, SL_INTEG_NONE },
+      { SL_ENCR_AES_GCM_16, 128, SL_INTEG_NONE },
+      SL_KE_CURVE25519,
+      true },
+    { "cbc-rsa-fragments",
+      SL_PRF_HMAC_SHA2_384,
+      { SL_ENCR_AES_CBC, 256, SL_INTEG_HMAC_SHA2_384_192 },
+      { SL_ENCR_AES_CBC, 256, SL_INTEG_HMAC_SHA2_256_128 },
+      SL_KE_MODP3072,
+      false },
+    { "chacha-psk",
+      SL_PRF_HMAC_SHA2_512,
+      { SL_ENCR_CHACHA20_POLY1305, 256, SL_INTEG_NONE },
+      { SL_ENCR_CHACHA20_POLY1305, 256, SL_INTEG_NONE },
+      SL_KE_ECP384,
+      true },
 };
 
 #endif

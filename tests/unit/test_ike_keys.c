@@ -57,7 +57,8 @@ START_TEST(keys_of_strongswan_are_derived)
         ike_keys_move(&moved, &keys);
         ck_assert_uint_eq(keys.d.len, 0);
         ck_secret(&moved.d, &v, "sk_d.1");
-        ck_ok(ike_child_keys_derive(&child, e->prf, &moved.d, &e->child, NULL, x.ni, x.nr, &err), &err);
+        ck_ok(ike_child_keys_derive(&child, e->prf, &moved.d, &e->child, NULL, x.ni, x.nr, &err),
+              &err);
         ck_secret(&child.encr_i, &v, "encr_i.1");
         ck_secret(&child.integ_i, &v, "integ_i.1");
         ck_secret(&child.encr_r, &v, "encr_r.1");
@@ -95,16 +96,17 @@ START_TEST(derivation_with_unusable_inputs_fails)
     ck_ok(sl_secret_copy(&shared, nonce, &err), &err);
     ck_rc(ike_keys_derive(&keys, SL_PRF_HMAC_SHA1, &suite, nonce, nonce, spi, spi, &shared, &err),
           SL_UNSUPPORTED, &err);
-    ck_rc(ike_keys_derive(&keys, SL_PRF_HMAC_SHA2_256, &weak, nonce, nonce, spi, spi, &shared, &err),
-          SL_UNSUPPORTED, &err);
-    ck_rc(ike_keys_derive(&keys, SL_PRF_HMAC_SHA2_256, &suite, sl_bytes(long_nonce, sizeof(long_nonce)),
-                          nonce, spi, spi, &shared, &err),
+    ck_rc(
+        ike_keys_derive(&keys, SL_PRF_HMAC_SHA2_256, &weak, nonce, nonce, spi, spi, &shared, &err),
+        SL_UNSUPPORTED, &err);
+    ck_rc(ike_keys_derive(&keys, SL_PRF_HMAC_SHA2_256, &suite,
+                          sl_bytes(long_nonce, sizeof(long_nonce)), nonce, spi, spi, &shared, &err),
           SL_IKE_MALFORMED, &err);
     ck_rc(ike_child_keys_derive(&child, SL_PRF_HMAC_SHA2_256, &shared, &suite, NULL, nonce,
                                 (struct sl_bytes){ 0 }, &err),
           SL_IKE_MALFORMED, &err);
-    ck_rc(ike_signed_octets(&octets, SL_PRF_HMAC_SHA2_256, nonce, (struct sl_bytes){ 0 }, &shared, nonce,
-                            &err),
+    ck_rc(ike_signed_octets(&octets, SL_PRF_HMAC_SHA2_256, nonce, (struct sl_bytes){ 0 }, &shared,
+                            nonce, &err),
           SL_INTERNAL, &err);
     ck_assert_uint_eq(keys.d.len + child.encr_i.len + octets.len, 0);
 }
@@ -224,7 +226,8 @@ START_TEST(cookie_lives_through_one_change_of_secret)
     ike_cookie_tick(&k, &rng, 1000 + 2 * IKE_COOKIE_ROTATE_NS);
     ck_assert(!ike_cookie_check(&k, c, ni, &a, spi));
     ck_assert(ike_cookie_check(&k, f, ni, &a, spi));
-    ike_cookie_tick(&k, &rng, 1000 + 9 * IKE_COOKIE_ROTATE_NS); /* long unused: nothing old is honoured */
+    ike_cookie_tick(&k, &rng,
+                    1000 + 9 * IKE_COOKIE_ROTATE_NS); /* long unused: nothing old is honoured */
     ck_assert(!ike_cookie_check(&k, f, ni, &a, spi));
     for (unsigned i = 0; i < 300; i++) /* the version byte wraps */
         ike_cookie_tick(&k, &rng, k.rotate_ns);
@@ -234,6 +237,9 @@ START_TEST(cookie_lives_through_one_change_of_secret)
 }
 END_TEST
 
-SL_TESTS(ike_keys, SL_CASE(keys_of_strongswan_are_derived), SL_CASE(derivation_with_unusable_inputs_fails),
-         SL_CASE(nat_detection_of_strongswan_is_read), SL_CASE(nat_detection_with_several_sources_takes_any),
-         SL_CASE(cookie_holds_for_its_sender_alone), SL_CASE(cookie_lives_through_one_change_of_secret))
+SL_TESTS(ike_keys, SL_CASE(keys_of_strongswan_are_derived),
+         SL_CASE(derivation_with_unusable_inputs_fails),
+         SL_CASE(nat_detection_of_strongswan_is_read),
+         SL_CASE(nat_detection_with_several_sources_takes_any),
+         SL_CASE(cookie_holds_for_its_sender_alone),
+         SL_CASE(cookie_lives_through_one_change_of_secret))

@@ -4,17 +4,17 @@
 
 #include <stdlib.h>
 
-#define GCM128                                                                                     \
-    {                                                                                              \
-        SL_ENCR_AES_GCM_16, 128, SL_INTEG_NONE                                                     \
+#define GCM128                                 \
+    {                                          \
+        SL_ENCR_AES_GCM_16, 128, SL_INTEG_NONE \
     }
-#define CHACHA                                                                                     \
-    {                                                                                              \
-        SL_ENCR_CHACHA20_POLY1305, 256, SL_INTEG_NONE                                              \
+#define CHACHA                                        \
+    {                                                 \
+        SL_ENCR_CHACHA20_POLY1305, 256, SL_INTEG_NONE \
     }
-#define CBC256                                                                                     \
-    {                                                                                              \
-        SL_ENCR_AES_CBC, 256, SL_INTEG_HMAC_SHA2_256_128                                           \
+#define CBC256                                           \
+    {                                                    \
+        SL_ENCR_AES_CBC, 256, SL_INTEG_HMAC_SHA2_256_128 \
     }
 static const struct sl_bytes no_spi;
 
@@ -99,8 +99,8 @@ static enum sl_rc select_esp(struct ike_choice *out, const char *text, bool with
     static struct ike_sa sa;
     offer(&b, IKE_PROTO_ESP, sl_test_hex("c0ffee01"), text);
     SL_TRY(ike_sa_read(&sa, sl_buf_bytes(&b), err));
-    return ike_sa_select_esp(out, &sa, esp_ours, SL_ARRAY_LEN(esp_ours), with_ke, esn, IKE_PREFER_PEER,
-                             err);
+    return ike_sa_select_esp(out, &sa, esp_ours, SL_ARRAY_LEN(esp_ours), with_ke, esn,
+                             IKE_PREFER_PEER, err);
 }
 
 /* The body of the one payload that was written. */
@@ -155,7 +155,8 @@ START_TEST(esp_offer_chosen_and_answered_agrees_on_both_sides)
         ike_put_sa_esp(&c, esp_ours, 2, sl_test_hex("01020304"), with_ke, esn_i);
         ck_assert(ike_wr_end(&c));
         ck_ok(ike_sa_read(&sa, body_of(&b), &err), &err);
-        ck_ok(ike_sa_select_esp(&r, &sa, &esp_ours[k], 1, with_ke, esn_r, IKE_PREFER_PEER, &err), &err);
+        ck_ok(ike_sa_select_esp(&r, &sa, &esp_ours[k], 1, with_ke, esn_r, IKE_PREFER_PEER, &err),
+              &err);
         ck_assert_int_eq(r.esn, esn_i && esn_r);
         ck_assert_int_eq(r.ke, with_ke ? esp_ours[k].ke : SL_KE_NONE);
         struct ike_wr d = ike_wr_chain(&a);
@@ -195,25 +196,27 @@ END_TEST
 START_TEST(transforms_that_do_not_fit_are_not_chosen)
 {
     static const char *const bad[] = {
-        "1:20 2:5 4:31",                /* no key length */
-        "1:20/192 2:5 4:31",            /* another key length */
-        "1:28/256 2:7 4:20",            /* RFC 7634: ChaCha20 has no key length */
-        "1:20/128 3:12 2:5 4:31",       /* an AEAD beside integrity alone */
-        "1:12/256 2:6 4:15",            /* CBC without integrity */
-        "1:12/256 3:0 2:6 4:15",        /* the same, said */
-        "1:20/128 4:31",                /* no PRF */
-        "1:20/128 2:5",                 /* no group */
-        "1:20/128 2:5 4:31 6:36",       /* additional key exchange is not known here */
-        "1:20/128 2:5 4:31 5:0",        /* ESN has no place in IKE */
-        "2:5 4:31",                     /* no cipher */
+        "1:20 2:5 4:31",          /* no key length */
+        "1:20/192 2:5 4:31",      /* another key length */
+        "1:28/256 2:7 4:20",      /* RFC 7634: ChaCha20 has no key length */
+        "1:20/128 3:12 2:5 4:31", /* an AEAD beside integrity alone */
+        "1:12/256 2:6 4:15",      /* CBC without integrity */
+        "1:12/256 3:0 2:6 4:15",  /* the same, said */
+        "1:20/128 4:31",          /* no PRF */
+        "1:20/128 2:5",           /* no group */
+        "1:20/128 2:5 4:31 6:36", /* additional key exchange is not known here */
+        "1:20/128 2:5 4:31 5:0",  /* ESN has no place in IKE */
+        "2:5 4:31",               /* no cipher */
     };
     struct ike_choice c;
     struct sl_err err = { 0 };
     for (size_t i = 0; i < SL_ARRAY_LEN(bad); i++)
-        ck_assert_msg(select_ike(&c, bad[i], IKE_PREFER_PEER, &err) == SL_IKE_NO_PROPOSAL, "%s", bad[i]);
+        ck_assert_msg(select_ike(&c, bad[i], IKE_PREFER_PEER, &err) == SL_IKE_NO_PROPOSAL, "%s",
+                      bad[i]);
     ck_ok(select_ike(&c, "1:20/128 3:0 2:5 4:31", IKE_PREFER_PEER, &err), &err);
     ck_assert(c.has_integ);
-    ck_ok(select_ike(&c, "1:20/128 2:5 4:31 6:36 | 1:20/128 2:5 4:31", IKE_PREFER_PEER, &err), &err);
+    ck_ok(select_ike(&c, "1:20/128 2:5 4:31 6:36 | 1:20/128 2:5 4:31", IKE_PREFER_PEER, &err),
+          &err);
     ck_assert_uint_eq(c.number, 2);
 }
 END_TEST
@@ -222,16 +225,18 @@ START_TEST(esp_rules_of_group_and_esn)
 {
     struct ike_choice c;
     struct sl_err err = { 0 };
-    ck_rc(select_esp(&c, "1:20/128", false, true, &err), SL_IKE_NO_PROPOSAL, &err); /* no ESN at all */
+    ck_rc(select_esp(&c, "1:20/128", false, true, &err), SL_IKE_NO_PROPOSAL,
+          &err); /* no ESN at all */
     ck_rc(select_esp(&c, "1:20/128 5:1", false, false, &err), SL_IKE_NO_PROPOSAL, &err);
     ck_ok(select_esp(&c, "1:20/128 5:1 5:0", false, false, &err), &err);
     ck_assert(!c.esn);
     ck_ok(select_esp(&c, "1:20/128 5:0 5:1", false, true, &err), &err);
-    ck_assert(!c.esn); /* the peer's order */
+    ck_assert(!c.esn);                                                   /* the peer's order */
     ck_ok(select_esp(&c, "1:20/128 4:14 5:0", false, true, &err), &err); /* in IKE_AUTH: ignored */
     ck_assert(!c.has_ke && c.ke == SL_KE_NONE);
     ck_rc(select_esp(&c, "1:20/128 4:14 5:0", true, true, &err), SL_IKE_NO_PROPOSAL, &err);
-    ck_rc(select_esp(&c, "1:20/128 5:0", true, true, &err), SL_IKE_NO_PROPOSAL, &err); /* PFS is ours */
+    ck_rc(select_esp(&c, "1:20/128 5:0", true, true, &err), SL_IKE_NO_PROPOSAL,
+          &err); /* PFS is ours */
     ck_ok(select_esp(&c, "1:12/256 3:12 4:14 4:0 5:0", true, true, &err), &err);
     ck_assert(c.has_ke && c.ke == SL_KE_NONE); /* the answer must say NONE */
     ck_rc(select_esp(&c, "1:20/128 2:5 5:0", false, true, &err), SL_IKE_NO_PROPOSAL, &err);
@@ -243,18 +248,24 @@ START_TEST(weak_offers_are_refused_by_name)
     struct ike_choice c;
     struct sl_err err = { 0 };
     ck_rc(select_ike(&c, "1:3 3:12 2:5 4:2", IKE_PREFER_PEER, &err), SL_WEAK_ALGORITHM, &err);
-    ck_assert_str_eq(sl_err_text(&err), "peer offers only 3DES with MODP-1024; both are refused as too weak");
+    ck_assert_str_eq(sl_err_text(&err),
+                     "peer offers only 3DES with MODP-1024; both are refused as too weak");
     ck_rc(select_ike(&c, "1:20/128 2:5 4:2", IKE_PREFER_PEER, &err), SL_WEAK_ALGORITHM, &err);
     ck_assert_str_eq(sl_err_text(&err), "peer offers only MODP-1024; it is refused as too weak");
-    ck_rc(select_ike(&c, "1:3 1:2 3:2 2:2 4:2 4:5", IKE_PREFER_PEER, &err), SL_WEAK_ALGORITHM, &err);
-    ck_assert_str_eq(sl_err_text(&err),
-                     "peer offers only 3DES or DES with HMAC-SHA1-96 with PRF-HMAC-SHA1 with MODP-1024 or "
-                     "MODP-1536; all are refused as too weak");
-    ck_rc(select_ike(&c, "1:3 3:12 2:5 4:14 | 1:20/128 2:5 4:2 | 1:3 3:12 2:5 4:15", IKE_PREFER_PEER, &err),
+    ck_rc(select_ike(&c, "1:3 1:2 3:2 2:2 4:2 4:5", IKE_PREFER_PEER, &err), SL_WEAK_ALGORITHM,
+          &err);
+    ck_assert_str_eq(
+        sl_err_text(&err),
+        "peer offers only 3DES or DES with HMAC-SHA1-96 with PRF-HMAC-SHA1 with MODP-1024 or "
+        "MODP-1536; all are refused as too weak");
+    ck_rc(select_ike(&c, "1:3 3:12 2:5 4:14 | 1:20/128 2:5 4:2 | 1:3 3:12 2:5 4:15",
+                     IKE_PREFER_PEER, &err),
           SL_WEAK_ALGORITHM, &err);
-    ck_assert_str_eq(sl_err_text(&err), "peer offers only 3DES, or MODP-1024; both are refused as too weak");
+    ck_assert_str_eq(sl_err_text(&err),
+                     "peer offers only 3DES, or MODP-1024; both are refused as too weak");
     ck_rc(select_esp(&c, "1:11 3:12 5:0", false, true, &err), SL_WEAK_ALGORITHM, &err);
-    ck_assert_str_eq(sl_err_text(&err), "peer offers only NULL encryption; it is refused as too weak");
+    ck_assert_str_eq(sl_err_text(&err),
+                     "peer offers only NULL encryption; it is refused as too weak");
 }
 END_TEST
 
@@ -267,8 +278,10 @@ START_TEST(weak_configuration_is_never_offered_a_match)
     struct sl_err err = { 0 };
     offer(&b, IKE_PROTO_IKE, no_spi, "1:12/256 3:12 2:2 4:14");
     ck_ok(ike_sa_read(&sa, sl_buf_bytes(&b), &err), &err);
-    ck_rc(ike_sa_select_ike(&c, &sa, &weak, 1, false, IKE_PREFER_PEER, &err), SL_WEAK_ALGORITHM, &err);
-    ck_assert_str_eq(sl_err_text(&err), "peer offers only PRF-HMAC-SHA1; it is refused as too weak");
+    ck_rc(ike_sa_select_ike(&c, &sa, &weak, 1, false, IKE_PREFER_PEER, &err), SL_WEAK_ALGORITHM,
+          &err);
+    ck_assert_str_eq(sl_err_text(&err),
+                     "peer offers only PRF-HMAC-SHA1; it is refused as too weak");
 }
 END_TEST
 
@@ -276,12 +289,14 @@ START_TEST(no_common_offer_names_both_sides)
 {
     struct ike_choice c;
     struct sl_err err = { 0 };
-    ck_rc(select_ike(&c, "1:20/256 1:3 2:5 4:14 4:99 | 1:20/256 2:5 4:2 4:14", IKE_PREFER_PEER, &err),
-          SL_IKE_NO_PROPOSAL, &err);
-    ck_assert_str_eq(sl_err_text(&err),
-                     "no IKE proposal in common: peer offers AES-GCM-16-256/3DES PRF-HMAC-SHA2-256 "
-                     "MODP-2048/group 99/MODP-1024; ours: aes128gcm16 PRF-HMAC-SHA2-256 Curve25519, "
-                     "aes256-sha256 PRF-HMAC-SHA2-384 MODP-3072, chacha20poly1305 PRF-HMAC-SHA2-512 ECP-384");
+    ck_rc(
+        select_ike(&c, "1:20/256 1:3 2:5 4:14 4:99 | 1:20/256 2:5 4:2 4:14", IKE_PREFER_PEER, &err),
+        SL_IKE_NO_PROPOSAL, &err);
+    ck_assert_str_eq(
+        sl_err_text(&err),
+        "no IKE proposal in common: peer offers AES-GCM-16-256/3DES PRF-HMAC-SHA2-256 "
+        "MODP-2048/group 99/MODP-1024; ours: aes128gcm16 PRF-HMAC-SHA2-256 Curve25519, "
+        "aes256-sha256 PRF-HMAC-SHA2-384 MODP-3072, chacha20poly1305 PRF-HMAC-SHA2-512 ECP-384");
     ck_rc(select_ike(&c, "1:20/128 2:5 4:14", IKE_PREFER_PEER, &err), SL_IKE_NO_PROPOSAL, &err);
 }
 END_TEST
@@ -290,12 +305,12 @@ END_TEST
 START_TEST(answer_other_than_offered_is_refused)
 {
     static const char *const bad[] = {
-        "1:20/256 2:5 4:31",                       /* never offered */
-        "1:20/128 2:5 4:14",                       /* another group */
-        "1:20/128 1:28 2:5 4:31",                  /* two ciphers */
-        "1:20/128 2:5 2:6 4:31",                   /* two PRFs */
-        "1:20/128 2:5 4:31 | 1:28 2:7 4:20",       /* two proposals */
-        "1:12/256 3:12 2:6 4:15",                  /* number 2 under number 1 */
+        "1:20/256 2:5 4:31",                 /* never offered */
+        "1:20/128 2:5 4:14",                 /* another group */
+        "1:20/128 1:28 2:5 4:31",            /* two ciphers */
+        "1:20/128 2:5 2:6 4:31",             /* two PRFs */
+        "1:20/128 2:5 4:31 | 1:28 2:7 4:20", /* two proposals */
+        "1:12/256 3:12 2:6 4:15",            /* number 2 under number 1 */
     };
     SL_AUTO_BUF b = { 0 };
     struct ike_sa sa;
@@ -304,14 +319,15 @@ START_TEST(answer_other_than_offered_is_refused)
     for (size_t i = 0; i < SL_ARRAY_LEN(bad); i++) {
         offer(&b, IKE_PROTO_IKE, no_spi, bad[i]);
         ck_ok(ike_sa_read(&sa, sl_buf_bytes(&b), &err), &err);
-        ck_assert_msg(ike_sa_check_ike(&c, &sa, ike_ours, 3, false, &err) == SL_IKE_NO_PROPOSAL, "%s",
-                      bad[i]);
+        ck_assert_msg(ike_sa_check_ike(&c, &sa, ike_ours, 3, false, &err) == SL_IKE_NO_PROPOSAL,
+                      "%s", bad[i]);
     }
     offer(&b, IKE_PROTO_IKE, no_spi, "1:20/128 2:5 4:31");
     ck_ok(ike_sa_read(&sa, sl_buf_bytes(&b), &err), &err);
     ck_ok(ike_sa_check_ike(&c, &sa, ike_ours, 3, false, &err), &err);
-    ck_rc(ike_sa_check_ike(&c, &sa, ike_ours, 3, true, &err), SL_IKE_NO_PROPOSAL, &err); /* no SPI */
-    b.p[4] = 4; /* a number that was not offered */
+    ck_rc(ike_sa_check_ike(&c, &sa, ike_ours, 3, true, &err), SL_IKE_NO_PROPOSAL,
+          &err); /* no SPI */
+    b.p[4] = 4;  /* a number that was not offered */
     ck_ok(ike_sa_read(&sa, sl_buf_bytes(&b), &err), &err);
     ck_rc(ike_sa_check_ike(&c, &sa, ike_ours, 3, false, &err), SL_IKE_NO_PROPOSAL, &err);
     offer(&b, IKE_PROTO_ESP, sl_test_hex("01020304"), "1:20/128 5:1 5:0");
@@ -358,20 +374,18 @@ START_TEST(format_that_lies_is_malformed)
         size_t at;
         uint8_t value;
     } lies[] = {
-        { 0, 2 },   /* more proposals are promised */
-        { 0, 1 },   /* no such marker */
-        { 3, 7 },   /* proposal shorter than its header */
-        { 3, 0 },   { 3, 255 },
-        { 4, 0 },   /* number 0 */
-        { 6, 4 },   /* SPI size of ESP */
-        { 6, 255 }, /* SPI past the end */
-        { 7, 0 },   { 7, 2 }, { 7, 4 }, /* counts of transforms */
-        { 8, 0 },   /* first transform says it is the last */
-        { 11, 7 },  /* transform shorter than its header */
-        { 11, 0 },  { 11, 255 },
-        { 11, 11 }, /* cuts the attribute */
-        { 20, 0 },  /* second says it is the last */
-        { 28, 3 },  /* the last says there are more */
+        { 0, 2 },                            /* more proposals are promised */
+        { 0, 1 },                            /* no such marker */
+        { 3, 7 },                            /* proposal shorter than its header */
+        { 3, 0 },   { 3, 255 },  { 4, 0 },   /* number 0 */
+        { 6, 4 },                            /* SPI size of ESP */
+        { 6, 255 },                          /* SPI past the end */
+        { 7, 0 },   { 7, 2 },    { 7, 4 },   /* counts of transforms */
+        { 8, 0 },                            /* first transform says it is the last */
+        { 11, 7 },                           /* transform shorter than its header */
+        { 11, 0 },  { 11, 255 }, { 11, 11 }, /* cuts the attribute */
+        { 20, 0 },                           /* second says it is the last */
+        { 28, 3 },                           /* the last says there are more */
     };
     SL_AUTO_BUF b = { 0 };
     struct ike_sa sa;
@@ -405,7 +419,8 @@ START_TEST(attributes_not_known_make_a_transform_unusable)
     ck_assert(ike_transform_next(&t, &r));
     ck_assert(t.unknown_attr);
     ck_assert_uint_eq(t.key_bits, 128);
-    ck_rc(ike_sa_select_ike(&c, &sa, ike_ours, 3, false, IKE_PREFER_PEER, &err), SL_IKE_NO_PROPOSAL, &err);
+    ck_rc(ike_sa_select_ike(&c, &sa, ike_ours, 3, false, IKE_PREFER_PEER, &err), SL_IKE_NO_PROPOSAL,
+          &err);
 }
 END_TEST
 
@@ -471,22 +486,26 @@ START_TEST(names_and_strength_of_transforms)
     char out[IKE_TEXT];
     ck_assert_str_eq(ike_transform_text(out, &(struct ike_transform){ IKE_T_ENCR, 20, 128, false }),
                      "AES-GCM-16-128");
-    ck_assert_str_eq(ike_transform_text(out, &(struct ike_transform){ IKE_T_KE, 99, 0, false }), "group 99");
+    ck_assert_str_eq(ike_transform_text(out, &(struct ike_transform){ IKE_T_KE, 99, 0, false }),
+                     "group 99");
     ck_assert_str_eq(ike_transform_text(out, &(struct ike_transform){ IKE_T_ADDKE1, 36, 0, false }),
                      "additional key exchange 36");
-    ck_assert_str_eq(ike_transform_text(out, &(struct ike_transform){ 77, 5, 0, false }), "transform 5");
+    ck_assert_str_eq(ike_transform_text(out, &(struct ike_transform){ 77, 5, 0, false }),
+                     "transform 5");
     ck_assert(ike_transform_weak(&(struct ike_transform){ IKE_T_PRF, SL_PRF_HMAC_SHA1, 0, false }));
-    ck_assert(!ike_transform_weak(&(struct ike_transform){ IKE_T_PRF, SL_PRF_HMAC_SHA2_256, 0, false }));
+    ck_assert(
+        !ike_transform_weak(&(struct ike_transform){ IKE_T_PRF, SL_PRF_HMAC_SHA2_256, 0, false }));
     ck_assert(!ike_transform_weak(&(struct ike_transform){ IKE_T_KE, 99, 0, false }));
 }
 END_TEST
 
 SL_TESTS(ike_proposal, SL_CASE(ike_offer_chosen_and_answered_agrees_on_both_sides),
          SL_CASE(esp_offer_chosen_and_answered_agrees_on_both_sides),
-         SL_CASE(order_of_the_peer_or_ours_decides), SL_CASE(transforms_that_do_not_fit_are_not_chosen),
-         SL_CASE(esp_rules_of_group_and_esn), SL_CASE(weak_offers_are_refused_by_name),
-         SL_CASE(weak_configuration_is_never_offered_a_match), SL_CASE(no_common_offer_names_both_sides),
-         SL_CASE(answer_other_than_offered_is_refused),
+         SL_CASE(order_of_the_peer_or_ours_decides),
+         SL_CASE(transforms_that_do_not_fit_are_not_chosen), SL_CASE(esp_rules_of_group_and_esn),
+         SL_CASE(weak_offers_are_refused_by_name),
+         SL_CASE(weak_configuration_is_never_offered_a_match),
+         SL_CASE(no_common_offer_names_both_sides), SL_CASE(answer_other_than_offered_is_refused),
          SL_CASE(groups_that_may_be_asked_for_are_those_offered),
          SL_CASE(payload_cut_at_any_byte_is_malformed), SL_CASE(format_that_lies_is_malformed),
          SL_CASE(attributes_not_known_make_a_transform_unusable),

@@ -79,23 +79,25 @@ END_TEST
 START_TEST(payload_that_breaks_a_rule_is_malformed)
 {
     static const char *const bad[] = {
-        "00 000000",                                                /* none */
-        "01 000000 07 00 0010 0000 ffff 0a000000 0affffff 00",      /* bytes left over */
-        "02 000000 07 00 0010 0000 ffff 0a000000 0affffff",         /* one is missing */
-        "01 000000 07 00 0010 0000 ffff 0a000001 0a000000",         /* first above last */
-        "01 000000 07 06 0010 0050 0040 0a000000 0affffff",         /* start port above end port */
-        "01 000000 07 00 0011 0000 ffff 0a000000 0affffff 00",      /* too long for IPv4 */
-        "01 000000 08 00 0010 0000 ffff 0a000000 0affffff",         /* IPv4 as IPv6 */
-        "01 000000 07 00 0003",                                     /* shorter than its header */
+        "00 000000",                                           /* none */
+        "01 000000 07 00 0010 0000 ffff 0a000000 0affffff 00", /* bytes left over */
+        "02 000000 07 00 0010 0000 ffff 0a000000 0affffff",    /* one is missing */
+        "01 000000 07 00 0010 0000 ffff 0a000001 0a000000",    /* first above last */
+        "01 000000 07 06 0010 0050 0040 0a000000 0affffff",    /* start port above end port */
+        "01 000000 07 00 0011 0000 ffff 0a000000 0affffff 00", /* too long for IPv4 */
+        "01 000000 08 00 0010 0000 ffff 0a000000 0affffff",    /* IPv4 as IPv6 */
+        "01 000000 07 00 0003",                                /* shorter than its header */
         "01 000000 07 00 0000 0000 ffff 0a000000 0affffff",
     };
     struct sl_ts ts[SL_TS_MAX];
     size_t n = 0;
     struct sl_err err = { 0 };
-    ck_ok(ike_ts_read(ts, &n, NULL, sl_test_hex("01 000000 07 00 0010 0000 ffff 0a000000 0affffff"), &err),
+    ck_ok(ike_ts_read(ts, &n, NULL, sl_test_hex("01 000000 07 00 0010 0000 ffff 0a000000 0affffff"),
+                      &err),
           &err);
     for (size_t i = 0; i < SL_ARRAY_LEN(bad); i++)
-        ck_assert_msg(ike_ts_read(ts, &n, NULL, sl_test_hex(bad[i]), &err) == SL_IKE_MALFORMED, "%s", bad[i]);
+        ck_assert_msg(ike_ts_read(ts, &n, NULL, sl_test_hex(bad[i]), &err) == SL_IKE_MALFORMED,
+                      "%s", bad[i]);
 }
 END_TEST
 
@@ -157,10 +159,12 @@ START_TEST(first_specific_selector_of_the_initiator_leads)
     ck_assert_str_eq(narrowed("198.51.100.43/32[17] 198.51.100.0/24", "198.51.100.0/25"),
                      "198.51.100.0/25 F");
     /* two parts: the one with the first selector comes first, whatever our order */
-    ck_assert_str_eq(narrowed("198.51.100.43/32 198.51.100.0/24", "198.51.100.128/25 198.51.100.0/25"),
-                     "198.51.100.0/25 198.51.100.128/25 F");
+    ck_assert_str_eq(
+        narrowed("198.51.100.43/32 198.51.100.0/24", "198.51.100.128/25 198.51.100.0/25"),
+        "198.51.100.0/25 198.51.100.128/25 F");
     /* the first is not allowed, the rest is */
-    ck_assert_str_eq(narrowed("198.51.100.43/32 198.51.100.0/24", "198.51.100.128/25"), "198.51.100.128/25");
+    ck_assert_str_eq(narrowed("198.51.100.43/32 198.51.100.0/24", "198.51.100.128/25"),
+                     "198.51.100.128/25");
     ck_assert_str_eq(narrowed("198.51.100.43/32[tcp/80] 198.51.100.0/24", "198.51.100.0/24[tcp]"),
                      "198.51.100.0/24[tcp] F");
 }
@@ -185,7 +189,8 @@ START_TEST(more_parts_than_fit_are_announced)
         (void)snprintf(text, sizeof(text), "10.%u.0.0/16", i);
         ck_assert(sl_ts_parse(&offer[i], text));
     }
-    ck_assert(sl_ts_parse(&allowed[0], "0.0.0.0/0[tcp]") && sl_ts_parse(&allowed[1], "0.0.0.0/0[udp]"));
+    ck_assert(sl_ts_parse(&allowed[0], "0.0.0.0/0[tcp]") &&
+              sl_ts_parse(&allowed[1], "0.0.0.0/0[udp]"));
     ike_ts_narrow(&fit, offer, SL_TS_MAX, allowed, 2);
     ck_assert_uint_eq(fit.n, SL_TS_MAX);
     ck_assert(fit.more && !fit.whole && !fit.first);
@@ -276,8 +281,10 @@ END_TEST
 
 SL_TESTS(ike_ts, SL_CASE(payload_written_reads_back), SL_CASE(payload_cut_at_any_byte_is_malformed),
          SL_CASE(payload_that_breaks_a_rule_is_malformed),
-         SL_CASE(selectors_of_unknown_type_are_passed_over), SL_CASE(selectors_past_the_limit_are_refused),
-         SL_CASE(narrowing_gives_what_both_have), SL_CASE(first_specific_selector_of_the_initiator_leads),
+         SL_CASE(selectors_of_unknown_type_are_passed_over),
+         SL_CASE(selectors_past_the_limit_are_refused), SL_CASE(narrowing_gives_what_both_have),
+         SL_CASE(first_specific_selector_of_the_initiator_leads),
          SL_CASE(parts_within_others_are_dropped), SL_CASE(more_parts_than_fit_are_announced),
-         SL_CASE(narrowing_of_random_selectors_keeps_its_promise), SL_CASE(offer_puts_the_trigger_first),
-         SL_CASE(answer_outside_the_offer_is_seen), SL_CASE(list_text_is_cut_to_fit))
+         SL_CASE(narrowing_of_random_selectors_keeps_its_promise),
+         SL_CASE(offer_puts_the_trigger_first), SL_CASE(answer_outside_the_offer_is_seen),
+         SL_CASE(list_text_is_cut_to_fit))
