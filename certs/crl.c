@@ -290,7 +290,7 @@ static enum sl_rc check_scope(struct sl_crl *crl, const struct sl_cert *cert, st
     return SL_OK;
 }
 
-static enum sl_rc check_signature(struct sl_crl *crl, const struct sl_cert *issuer, struct sl_err *err)
+enum sl_rc sl_crl_verify(struct sl_crl *crl, const struct sl_cert *issuer, struct sl_err *err)
 {
     X509 *x = sl_cert_x509(issuer);
     if (X509_NAME_cmp(X509_CRL_get_issuer(crl->x), X509_get_subject_name(x)) != 0)
@@ -338,7 +338,7 @@ static const char *reason_of(const X509_REVOKED *entry)
 enum sl_rc sl_crl_check(struct sl_crl *crl, const struct sl_cert *cert, const struct sl_cert *issuer,
                         int64_t now, struct sl_rev_answer *out, struct sl_err *err)
 {
-    SL_TRY(check_signature(crl, issuer, err));
+    SL_TRY(sl_crl_verify(crl, issuer, err));
     SL_TRY(check_scope(crl, cert, err));
     char when[SL_TIME_TEXT];
     if (crl->this_update > now + SL_REV_SKEW_S)

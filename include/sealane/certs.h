@@ -104,7 +104,7 @@ bool sl_eku_valid(const char *name);
 #define SL_CRL_MAX_BYTES   ((size_t)100 << 20)
 #define SL_OCSP_MAX_BYTES  65536
 #define SL_OCSP_NO_NEXT_S  300 /* a response without nextUpdate is used this long (RFC 6960 4.2.2.1) */
-#define SL_OCSP_NONCE_LEN  16
+#define SL_OCSP_NONCE_LEN  16 /* RFC 8954 2.1 */
 
 /* What one source says about one certificate. */
 struct sl_rev_answer {
@@ -130,10 +130,13 @@ int sl_crl_number_cmp(const struct sl_crl *a, const struct sl_crl *b);
 int64_t sl_crl_this_update(const struct sl_crl *crl);
 int64_t sl_crl_next_update(const struct sl_crl *crl);
 size_t sl_crl_entries(const struct sl_crl *crl);
+/* Is the CRL issuer's, and signed by it? REVOCATION_INVALID. The result is remembered by the CRL. */
+SL_MUST_USE enum sl_rc sl_crl_verify(struct sl_crl *crl, const struct sl_cert *issuer,
+                                     struct sl_err *err);
 /*
  * What the CRL says about cert, issued by issuer (RFC 5280 6.3.3): issuer, scope (IDP), signature,
  * times, entry. SL_OK with *out filled when it is fresh; REVOCATION_STALE with *out filled when only
- * nextUpdate has passed; else REVOCATION_INVALID. Signature checks are remembered by the CRL.
+ * nextUpdate has passed; else REVOCATION_INVALID.
  */
 SL_MUST_USE enum sl_rc sl_crl_check(struct sl_crl *crl, const struct sl_cert *cert,
                                     const struct sl_cert *issuer, int64_t now_utc_s,

@@ -35,10 +35,6 @@ SL_MUST_USE bool sl_entry_put(struct sl_entry *e, struct sl_bytes name, struct s
 const struct sl_attr *sl_entry_attr(const struct sl_entry *e, const char *name);
 void sl_entries_clear(struct sl_entries *list);
 bool sl_entries_eq(const struct sl_entries *a, const struct sl_entries *b);
-/* As bytes, for messages between processes and the disk: counts and lengths in 32 bits. */
-SL_MUST_USE enum sl_rc sl_entries_write(struct sl_buf *out, const struct sl_entries *list,
-                                        struct sl_err *err);
-SL_MUST_USE enum sl_rc sl_entries_read(struct sl_entries *out, struct sl_bytes in, struct sl_err *err);
 
 /* ---- filters (RFC 4515) --------------------------------------------------------------------------- */
 struct sl_filter;
@@ -46,8 +42,8 @@ SL_MUST_USE enum sl_rc sl_filter_parse(struct sl_filter **out, const char *text,
 void sl_filter_free(struct sl_filter *f);
 SL_AUTO_DEFINE(sl_filter)
 /*
- * True, false or undefined (as false) by RFC 4511 4.5.1.7. Values compare without case and with
- * white space folded; >= and <= as numbers when both sides are numbers, else as text. ~= is =.
+ * By RFC 4511 4.5.1.7, an absent attribute being false. Values compare without case and with white
+ * space folded; >= and <= as numbers when both sides are numbers, else as text. ~= is =.
  */
 bool sl_filter_match(const struct sl_filter *f, const struct sl_entry *e);
 /* Calls each with every attribute named in the filter. */

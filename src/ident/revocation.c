@@ -1,0 +1,265 @@
+/*
+ * The revocation status of one certificate of a verified path (RFC 5280 6.3, RFC 6960), from, in
+ * this order: an OCSP response handed over in IKE (RFC 4806), what the cache holds, local CRL files,
+ * and the sources the certificate names (OCSP before CRL). The first good answer settles it; any
+ * answer "revoked" settles it too.
+ *
+ * Modes: hard refuses without an answer. grace accepts, and records so, when the last answer was good
+ * and is at most grace_s past its nextUpdate, or when there was never one and the sources have been
+ * silent for at most grace_s. off does not ask. "unknown" from a responder is an answer, and no grace
+ * covers it.
+ */
+#include "src/ident/internal.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* Which failure is told when several sources fail: the one nearest to an answer. */
+static int weight(enum sl_rc rc)
+{
+    switch ((int)rc) {
+    case SL_REVOCATION_UNKNOWN:
+        return 5;
+    case SL_REVOCATION_STALE:
+        return 4;
+    case SL_REVOCATION_INVALID:
+        return 3;
+    case SL_REVOCATION_UNAVAILABLE:
+        return 2;
+    case SL_OK:
+        return 0;
+    default:
+        return 1;
+    }
+}
+
+static void note(struct cert_check *c, enum sl_rc rc, const char *origin, const char *text)
+{
+    if (weight(rc) <= weight(c->rc))
+        return;
+    c->rc = rc;
+    snprintf(c->text, sizeof(c->text), "%s: %.400s", origin, text);
+}
+
+static void settle(struct cert_check *c, const struct sl_cert *cert, const struct sl_rev_answer *a,
+                   const char *origin)
+{
+    char when[SL_TIME_TEXT];
+    c->answer = *a;
+    c->have_answer = true;
+    c->done = true;
+    snprintf(c->origin, sizeof(c->origin), "%s", origin);
+    if (a->revoked) {
+        c->rc = SL_REVOKED;
+        snprintf(c->text, sizeof(c->text), "certificate %.200s was revoked on %s%s%s, says %.180s",
+                 sl_cert_name(cert), a->revoked_utc_s ? sl_time_text(when, a->revoked_utc_s) : "a date unknown",
+                 *a->why ? ": " : "", a->why, origin);
+    } else {
+        c->rc = SL_OK;
+        c->text[0] = '\0';
+    }
+}
+
+/* A stale answer: revoked is final; good is kept for grace when it is the freshest so far. */
+static void keep_stale(struct cert_check *c, const struct sl_cert *cert,
+                       const struct sl_rev_answer *a, const char *origin)
+{
+    if (a->revoked) {
+        settle(c, cert, a, origin);
+        return;
+    }
+    if (c->have_answer && c->answer.next_update >= a->next_update)
+        return;
+    c->answer = *a;
+    c->have_answer = true;
+    snprintf(c->origin, sizeof(c->origin), "%s", origin);
+}
+
+static void take(struct cert_check *c, const struct sl_cert *cert, enum sl_rc rc,
+                 const struct sl_rev_answer *a, const struct sl_err *err, const char *origin)
+{
+    if (rc == SL_OK) {
+        settle(c, cert, a, origin);
+        return;
+    }
+    note(c, rc, origin, sl_err_text(err));
+    if (rc == SL_REVOCATION_STALE)
+        keep_stale(c, cert, a, origin);
+}
+
+static const char *origin_of(char out[320], const struct source *s)
+{
+    snprintf(out, 320, "%s %.300s", s->kind == SOURCE_OCSP ? "OCSP" : "CRL", s->uri);
+    return out;
+}
+
+static void look_at_source(struct cert_check *c, struct source *s, const struct sl_cert *cert,
+                           const struct sl_cert *issuer, int64_t utc_s)
+{
+    struct sl_rev_answer a;
+    struct sl_err err;
+    char origin[320];
+    sl_err_reset(&err);
+    enum sl_rc rc = source_check(s, cert, issuer, utc_s, &a, &err);
+    if (rc != SL_NOT_FOUND)
+        take(c, cert, rc, &a, &err, origin_of(origin, s));
+}
+
+static enum sl_rc find_sources(struct sl_decision *x, size_t i, struct sl_now now, struct sl_err *err)
+{
+    struct cert_check *c = &x->check[i];
+    const struct sl_conf_trust *conf = x->trust->conf;
+    struct sl_cert *cert = x->path.cert[i], *issuer = x->path.cert[i + 1];
+    const char *uri[SL_CERT_URI_MAX];
+    size_t n = conf->ocsp ? sl_cert_ocsp_uris(cert, uri) : 0;
+    for (size_t k = 0; k < n; k++) {
+        if (strncasecmp(uri[k], "http", 4) != 0)
+            continue; /* OCSP is spoken over HTTP (RFC 6960 appendix A) */
+        SL_TRY(source_get(&c->source[c->n], x->decider, SOURCE_OCSP, uri[k], cert, issuer, conf, now, err));
+        c->n++;
+    }
+    n = conf->crl ? sl_cert_crl_uris(cert, uri) : 0;
+    for (size_t k = 0; k < n; k++) {
+        SL_TRY(source_get(&c->source[c->n], x->decider, SOURCE_CRL, uri[k], cert, issuer, conf, now, err));
+        c->n++;
+    }
+    return SL_OK;
+}
+
+/* What is known without asking anybody. */
+static void look_around(struct sl_decision *x, size_t i, struct sl_now now)
+{
+    struct cert_check *c = &x->check[i];
+    const struct sl_cert *cert = x->path.cert[i], *issuer = x->path.cert[i + 1];
+    const struct sl_conf_trust *conf = x->trust->conf;
+    struct sl_rev_answer a;
+    struct sl_err err;
+    sl_err_reset(&err);
+    if (i == 0 && x->ask.ocsp.len > 0 && conf->ocsp) {
+        enum sl_rc rc = sl_ocsp_check(x->ask.ocsp, cert, issuer, (struct sl_bytes){ 0 }, now.utc_s, &a, &err);
+        take(c, cert, rc, &a, &err, "OCSP response handed over in IKE (RFC 4806)");
+        for (size_t k = 0; rc == SL_OK && k < c->n; k++)
+            if (c->source[k])
+                source_offer(x->decider, c->source[k], x->ask.ocsp, now);
+    }
+    for (size_t k = 0; k < c->n && !c->done; k++)
+        if (c->source[k])
+            look_at_source(c, c->source[k], cert, issuer, now.utc_s);
+    for (size_t k = 0; k < x->trust->crl_n && !c->done && conf->crl; k++) {
+        const struct local_crl *local = &x->trust->crl[k];
+        char origin[320];
+        if (strcmp(sl_crl_issuer(local->crl), sl_cert_subject(issuer)) != 0)
+            continue; /* another CA's; its name is looked at closely when it is used */
+        snprintf(origin, sizeof(origin), "CRL file %.300s", local->what);
+        enum sl_rc rc = sl_crl_check(local->crl, cert, issuer, now.utc_s, &a, &err);
+        take(c, cert, rc, &a, &err, origin);
+    }
+}
+
+/* The sources' silence began then; 0: they have not failed. */
+static int64_t silent_since(const struct cert_check *c)
+{
+    int64_t since = 0;
+    for (size_t k = 0; k < c->n; k++) {
+        const struct source *s = c->source[k];
+        int64_t t = !s ? 0 : s->since_utc_s ? s->since_utc_s : s->asked_utc_s;
+        if (t > since)
+            since = t;
+    }
+    return since;
+}
+
+/* Every source is through and none gave a fresh answer. */
+static void conclude(struct sl_decision *x, size_t i, struct sl_now now)
+{
+    struct cert_check *c = &x->check[i];
+    const struct sl_conf_trust *conf = x->trust->conf;
+    const struct sl_cert *cert = x->path.cert[i];
+    char when[SL_TIME_TEXT];
+    c->done = true;
+    if (c->rc == SL_OK) {
+        c->rc = SL_REVOCATION_NONE;
+        snprintf(c->text, sizeof(c->text),
+                 "it names no OCSP responder or CRL that trust %s may use, and no CRL file is its issuer's",
+                 conf->name);
+    }
+    enum sl_rc rc = c->rc;
+    if (conf->revocation == SL_REVOCATION_GRACE && rc != SL_REVOCATION_UNKNOWN && rc != SL_REVOCATION_NONE) {
+        int64_t age = now.utc_s - c->answer.next_update;
+        int64_t since = silent_since(c);
+        if (c->have_answer && age <= conf->grace_s) {
+            c->rc = SL_OK;
+            c->stale = true;
+            snprintf(c->text, sizeof(c->text),
+                     "grace: %.200s was good until %s; %lld s of %lld s past it are used",
+                     c->origin, sl_time_text(when, c->answer.next_update), (long long)age,
+                     (long long)conf->grace_s);
+            return;
+        }
+        if (!c->have_answer && since && now.utc_s - since <= conf->grace_s) {
+            char why[300];
+            snprintf(why, sizeof(why), "%.299s", c->text);
+            c->rc = SL_OK;
+            c->blind = true;
+            snprintf(c->text, sizeof(c->text),
+                     "grace: no status is known and no source answers since %s, %lld s of %lld s are used (%s)",
+                     sl_time_text(when, since), (long long)(now.utc_s - since),
+                     (long long)conf->grace_s, why);
+            return;
+        }
+    }
+    char why[SL_ERR_TEXT_MAX];
+    snprintf(why, sizeof(why), "%s", c->text);
+    snprintf(c->text, sizeof(c->text), "certificate %.160s: %.340s", sl_cert_name(cert), why);
+}
+
+bool revocation_advance(struct sl_decision *x, size_t i, struct sl_now now)
+{
+    struct cert_check *c = &x->check[i];
+    const struct sl_cert *cert = x->path.cert[i], *issuer = x->path.cert[i + 1];
+    char origin[320];
+    if (c->done)
+        return true;
+    if (!c->begun) {
+        struct sl_err err;
+        sl_err_reset(&err);
+        c->begun = true;
+        if (find_sources(x, i, now, &err) != SL_OK) {
+            c->done = true;
+            c->rc = err.rc;
+            snprintf(c->text, sizeof(c->text), "%s", sl_err_text(&err));
+            return true;
+        }
+        look_around(x, i, now);
+    }
+    for (; !c->done && c->at < c->n; c->at++, c->step_ns = 0) {
+        struct source *s = c->source[c->at];
+        if (!s)
+            continue;
+        if (c->step_ns) { /* was waited for */
+            look_at_source(c, s, cert, issuer, now.utc_s);
+            if (c->done)
+                break;
+            if (s->question && now.mono_ns < c->step_ns)
+                return false;
+        } else if (source_fetch(x->decider, s, now)) {
+            /* An equal share of what is left, so that a dead responder leaves time for the CRL. */
+            int64_t left = x->revocation_ns - now.mono_ns;
+            if (left > 0) {
+                c->step_ns = now.mono_ns + left / (int64_t)(c->n - c->at);
+                ident_wait_on(&s->waiting, &c->wait);
+                decider_timer(x->decider, c->step_ns);
+                return false;
+            }
+        }
+        ident_wait_off(&c->wait);
+        if (s->question)
+            note(c, SL_REVOCATION_UNAVAILABLE, origin_of(origin, s), "no answer within the deadline");
+        else
+            note(c, s->rc ? s->rc : SL_REVOCATION_UNAVAILABLE, origin_of(origin, s), s->error);
+    }
+    ident_wait_off(&c->wait);
+    if (!c->done)
+        conclude(x, i, now);
+    return true;
+}
