@@ -137,8 +137,8 @@ static enum sl_rc fill(struct sl_cert *c, struct sl_err *err)
         c->serial[0] = '-';
     sl_hex(c->serial + negative, sizeof(c->serial) - negative,
            sl_bytes(ASN1_STRING_get0_data(serial), (size_t)ASN1_STRING_length(serial)));
-    snprintf(c->name, sizeof(c->name), "%s (serial %s)", c->subject[0] ? c->subject : "<no subject>",
-             c->serial);
+    snprintf(c->name, sizeof(c->name), "%s (serial %s)",
+             c->subject[0] ? c->subject : "<no subject>", c->serial);
     if (!certs_time(&c->not_before, X509_get0_notBefore(c->x509)) ||
         !certs_time(&c->not_after, X509_get0_notAfter(c->x509)))
         return SL_FAIL_SSL(err, SL_CERT_MALFORMED,

@@ -22,7 +22,7 @@ struct sl_crl {
     int64_t this_update, next_update;
     ISSUING_DIST_POINT *idp;
     bool delta;
-    char critical[80];   /* OID of a critical extension, of the CRL or an entry, that is not known */
+    char critical[80]; /* OID of a critical extension, of the CRL or an entry, that is not known */
     uint8_t checked[32]; /* SHA-256 of the issuer key whose signature check succeeded */
     bool checked_ok;
 };
@@ -46,7 +46,7 @@ static bool known_extension(const ASN1_OBJECT *o, bool entry)
     }
 }
 
-static void note_critical(struct sl_crl *crl, const STACK_OF(X509_EXTENSION) *list, bool entry)
+static void note_critical(struct sl_crl *crl, const STACK_OF(X509_EXTENSION) * list, bool entry)
 {
     for (int i = 0; i < sk_X509_EXTENSION_num(list) && !crl->critical[0]; i++) {
         X509_EXTENSION *e = sk_X509_EXTENSION_value(list, i);
@@ -73,8 +73,9 @@ static enum sl_rc fill(struct sl_crl *crl, struct sl_err *err)
         return SL_FAIL_SSL(err, SL_REVOCATION_INVALID,
                            "CRL of %s: cRLNumber cannot be read (RFC 5280 5.2.3)", crl->issuer);
     if (crl->serial)
-        sl_hex(crl->number, sizeof(crl->number),
-               sl_bytes(ASN1_STRING_get0_data(crl->serial), (size_t)ASN1_STRING_length(crl->serial)));
+        sl_hex(
+            crl->number, sizeof(crl->number),
+            sl_bytes(ASN1_STRING_get0_data(crl->serial), (size_t)ASN1_STRING_length(crl->serial)));
     crl->idp = X509_CRL_get_ext_d2i(crl->x, NID_issuing_distribution_point, &critical, NULL);
     if (!crl->idp && critical != -1)
         return SL_FAIL_SSL(err, SL_REVOCATION_INVALID,
@@ -279,9 +280,10 @@ static enum sl_rc check_scope(struct sl_crl *crl, const struct sl_cert *cert, st
     int only = (idp->onlyuser > 0) + (idp->onlyCA > 0) + (idp->onlyattr > 0);
     bool ca = sl_cert_is_ca(cert);
     if (only > 1 || idp->onlyattr > 0 || (idp->onlyuser > 0 && ca) || (idp->onlyCA > 0 && !ca))
-        return SL_FAIL(err, SL_REVOCATION_INVALID,
-                       "CRL of %.160s: its scope leaves out certificate %.160s (RFC 5280 6.3.3 (b)(2))",
-                       crl->issuer, sl_cert_name(cert));
+        return SL_FAIL(
+            err, SL_REVOCATION_INVALID,
+            "CRL of %.160s: its scope leaves out certificate %.160s (RFC 5280 6.3.3 (b)(2))",
+            crl->issuer, sl_cert_name(cert));
     if (idp->distpoint && !point_meets(idp, cert))
         return SL_FAIL(err, SL_REVOCATION_INVALID,
                        "CRL of %.160s: its distribution point is none of certificate %.160s "
@@ -325,26 +327,28 @@ enum sl_rc sl_crl_verify(struct sl_crl *crl, const struct sl_cert *issuer, struc
 
 static const char *reason_of(const X509_REVOKED *entry)
 {
-    static const char *const names[] = { "unspecified", "keyCompromise", "cACompromise",
-                                         "affiliationChanged", "superseded",
-                                         "cessationOfOperation", "certificateHold", "",
-                                         "removeFromCRL", "privilegeWithdrawn", "aACompromise" };
+    static const char *const names[] = {
+        "unspecified",   "keyCompromise",        "cACompromise",    "affiliationChanged",
+        "superseded",    "cessationOfOperation", "certificateHold", "",
+        "removeFromCRL", "privilegeWithdrawn",   "aACompromise"
+    };
     ASN1_ENUMERATED *e = X509_REVOKED_get_ext_d2i(entry, NID_crl_reason, NULL, NULL);
     long code = e ? ASN1_ENUMERATED_get(e) : -1;
     ASN1_ENUMERATED_free(e);
     return code >= 0 && code < (long)SL_ARRAY_LEN(names) ? names[code] : "";
 }
 
-enum sl_rc sl_crl_check(struct sl_crl *crl, const struct sl_cert *cert, const struct sl_cert *issuer,
-                        int64_t now, struct sl_rev_answer *out, struct sl_err *err)
+enum sl_rc sl_crl_check(struct sl_crl *crl, const struct sl_cert *cert,
+                        const struct sl_cert *issuer, int64_t now, struct sl_rev_answer *out,
+                        struct sl_err *err)
 {
     SL_TRY(sl_crl_verify(crl, issuer, err));
     SL_TRY(check_scope(crl, cert, err));
     char when[SL_TIME_TEXT];
     if (crl->this_update > now + SL_REV_SKEW_S)
         return SL_FAIL(err, SL_REVOCATION_INVALID,
-                       "CRL of %s: thisUpdate %s lies in the future (RFC 5280 5.1.2.4)", crl->issuer,
-                       sl_time_text(when, crl->this_update));
+                       "CRL of %s: thisUpdate %s lies in the future (RFC 5280 5.1.2.4)",
+                       crl->issuer, sl_time_text(when, crl->this_update));
     struct sl_rev_answer a = { .this_update = crl->this_update,
                                .next_update = crl->next_update,
                                .why = "" };

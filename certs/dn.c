@@ -31,7 +31,8 @@ struct attribute {
 };
 
 /* RFC 4514 3: a type is a short name or a dotted OID. */
-static enum sl_rc read_type(struct attribute *a, const char **s, const char *text, struct sl_err *err)
+static enum sl_rc read_type(struct attribute *a, const char **s, const char *text,
+                            struct sl_err *err)
 {
     char type[64];
     size_t n = 0;
@@ -80,7 +81,8 @@ static enum sl_rc read_type(struct attribute *a, const char **s, const char *tex
     a->nid = OBJ_txt2nid(type);
     if (a->nid == NID_undef) {
         ERR_clear_error();
-        return SL_FAIL(err, SL_MALFORMED, "name \"%s\": attribute type %s is not known", text, type);
+        return SL_FAIL(err, SL_MALFORMED, "name \"%s\": attribute type %s is not known", text,
+                       type);
     }
     return SL_OK;
 }
@@ -95,7 +97,8 @@ static enum sl_rc put(struct attribute *a, char c, const char *text, struct sl_e
 }
 
 /* RFC 4514 3: \C and \HH escapes; unescaped outer spaces do not count. */
-static enum sl_rc read_value(struct attribute *a, const char **s, const char *text, struct sl_err *err)
+static enum sl_rc read_value(struct attribute *a, const char **s, const char *text,
+                             struct sl_err *err)
 {
     while (**s == ' ')
         (*s)++;

@@ -12,8 +12,8 @@ static enum sl_rc take(struct sl_id *id, enum sl_id_type type, struct sl_bytes v
                        struct sl_err *err)
 {
     if (v.len == 0 || v.len > SL_ID_MAX)
-        return SL_FAIL(err, SL_MALFORMED, "identity \"%s\": 1 to %d bytes are allowed, not %zu", text,
-                       SL_ID_MAX, v.len);
+        return SL_FAIL(err, SL_MALFORMED, "identity \"%s\": 1 to %d bytes are allowed, not %zu",
+                       text, SL_ID_MAX, v.len);
     struct sl_id made = { .type = type, .len = (uint16_t)v.len };
     memcpy(made.data, v.p, v.len);
     *id = made;
@@ -97,7 +97,8 @@ char *sl_id_text(char out[SL_ID_TEXT], const struct sl_id *id)
         return out;
     case SL_ID_IPV4_ADDR:
     case SL_ID_IPV6_ADDR:
-        if (id->len == (id->type == SL_ID_IPV4_ADDR ? 4 : 16) && sl_addr_from_bytes(&a, id_bytes(id))) {
+        if (id->len == (id->type == SL_ID_IPV4_ADDR ? 4 : 16) &&
+            sl_addr_from_bytes(&a, id_bytes(id))) {
             snprintf(out, SL_ID_TEXT, "ip:%s", sl_addr_text(addr, &a));
             return out;
         }
@@ -236,8 +237,8 @@ enum sl_rc sl_id_in_cert(const struct sl_id *id, const struct sl_cert *cert,
             b = &bindings[i];
     if (!b)
         return SL_FAIL(err, SL_ID_TYPE,
-                       "identity %.200s: type %u cannot be bound to a certificate (RFC 4945 3.1)", text,
-                       (unsigned)id->type);
+                       "identity %.200s: type %u cannot be bound to a certificate (RFC 4945 3.1)",
+                       text, (unsigned)id->type);
     if (!b->usable(id_bytes(id)))
         return SL_FAIL(err, SL_ID_TYPE, "identity %.200s is not well formed (RFC 4945 %s)", text,
                        b->section);

@@ -65,8 +65,9 @@ static bool signed_by(OCSP_BASICRESP *basic, X509 *signer)
 {
     /* OCSP_NOVERIFY: only the signature, with signer taken from the stack; the rest is done here. */
     STACK_OF(X509) *one = sk_X509_new_null();
-    bool ok = one && sk_X509_push(one, signer) > 0 &&
-              OCSP_basic_verify(basic, one, NULL, OCSP_TRUSTOTHER | OCSP_NOVERIFY | OCSP_NOINTERN) > 0;
+    bool ok =
+        one && sk_X509_push(one, signer) > 0 &&
+        OCSP_basic_verify(basic, one, NULL, OCSP_TRUSTOTHER | OCSP_NOVERIFY | OCSP_NOINTERN) > 0;
     sk_X509_free(one);
     ERR_clear_error();
     return ok;
@@ -84,28 +85,32 @@ static enum sl_rc check_delegate(X509 *x, const struct sl_cert *issuer, int64_t 
     const char *weak = certs_weak_signature(X509_get_signature_nid(x));
     int64_t from = 0, to = 0;
     if (flags & (EXFLAG_INVALID | EXFLAG_CRITICAL))
-        return SL_FAIL(err, SL_REVOCATION_INVALID,
-                       "OCSP responder %s: its certificate has an extension that is invalid or not known",
-                       who);
+        return SL_FAIL(
+            err, SL_REVOCATION_INVALID,
+            "OCSP responder %s: its certificate has an extension that is invalid or not known",
+            who);
     if (X509_NAME_cmp(X509_get_issuer_name(x), X509_get_subject_name(ca)) != 0 || weak ||
         X509_verify(x, X509_get0_pubkey(ca)) != 1) {
         ERR_clear_error();
-        return SL_FAIL(err, SL_REVOCATION_INVALID,
-                       "OCSP responder %.200s: its certificate was not issued by %.180s (RFC 6960 4.2.2.2)",
-                       who, sl_cert_subject(issuer));
+        return SL_FAIL(
+            err, SL_REVOCATION_INVALID,
+            "OCSP responder %.200s: its certificate was not issued by %.180s (RFC 6960 4.2.2.2)",
+            who, sl_cert_subject(issuer));
     }
     if (!(flags & EXFLAG_XKUSAGE) || !(X509_get_extended_key_usage(x) & XKU_OCSP_SIGN))
-        return SL_FAIL(err, SL_REVOCATION_INVALID,
-                       "OCSP responder %s: its certificate lacks id-kp-OCSPSigning (RFC 6960 4.2.2.2)",
-                       who);
+        return SL_FAIL(
+            err, SL_REVOCATION_INVALID,
+            "OCSP responder %s: its certificate lacks id-kp-OCSPSigning (RFC 6960 4.2.2.2)", who);
     if ((flags & EXFLAG_KUSAGE) &&
         !(X509_get_key_usage(x) & (X509v3_KU_DIGITAL_SIGNATURE | X509v3_KU_NON_REPUDIATION)))
         return SL_FAIL(err, SL_REVOCATION_INVALID,
-                       "OCSP responder %s: its keyUsage lacks digitalSignature (RFC 5280 4.2.1.3)", who);
+                       "OCSP responder %s: its keyUsage lacks digitalSignature (RFC 5280 4.2.1.3)",
+                       who);
     if (!certs_time(&from, X509_get0_notBefore(x)) || !certs_time(&to, X509_get0_notAfter(x)) ||
         now < from || now > to)
         return SL_FAIL(err, SL_REVOCATION_INVALID,
-                       "OCSP responder %s: its certificate is not valid now (RFC 5280 4.1.2.5)", who);
+                       "OCSP responder %s: its certificate is not valid now (RFC 5280 4.1.2.5)",
+                       who);
     if (X509_get_ext_by_NID(x, NID_id_pkix_OCSP_noCheck, -1) < 0)
         return SL_FAIL(err, SL_REVOCATION_INVALID,
                        "OCSP responder %s: its certificate lacks id-pkix-ocsp-nocheck "
@@ -141,10 +146,11 @@ static enum sl_rc check_signer(OCSP_BASICRESP *basic, const struct sl_cert *issu
         certs_name_text(a->responder, sizeof(a->responder), X509_get_subject_name(x));
         return SL_OK;
     }
-    return SL_FAIL(err, SL_REVOCATION_INVALID,
-                   "OCSP response: signed neither by %.200s nor by a delegate of it that came along "
-                   "(RFC 6960 4.2.2.2)",
-                   sl_cert_subject(issuer));
+    return SL_FAIL(
+        err, SL_REVOCATION_INVALID,
+        "OCSP response: signed neither by %.200s nor by a delegate of it that came along "
+        "(RFC 6960 4.2.2.2)",
+        sl_cert_subject(issuer));
 }
 
 static bool same_id(const OCSP_SINGLERESP *single, const struct sl_cert *cert,
@@ -284,10 +290,11 @@ enum sl_rc sl_ocsp_check(struct sl_bytes der, const struct sl_cert *cert,
     *out = a;
     char when[SL_TIME_TEXT];
     if (now > a.next_update)
-        return SL_FAIL(err, SL_REVOCATION_STALE,
-                       "OCSP response for certificate %s: nextUpdate %s passed %lld s ago (RFC 6960 "
-                       "4.2.2.1)",
-                       sl_cert_name(cert), sl_time_text(when, a.next_update),
-                       (long long)(now - a.next_update));
+        return SL_FAIL(
+            err, SL_REVOCATION_STALE,
+            "OCSP response for certificate %s: nextUpdate %s passed %lld s ago (RFC 6960 "
+            "4.2.2.1)",
+            sl_cert_name(cert), sl_time_text(when, a.next_update),
+            (long long)(now - a.next_update));
     return SL_OK;
 }

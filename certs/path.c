@@ -143,9 +143,9 @@ static int on_verdict(int ok, X509_STORE_CTX *ctx)
  * libcrypto passes by a candidate issuer whose key usage lacks keyCertSign and then says that there
  * is no issuer; whoever has to mend the CA needs the true reason.
  */
-static X509 *issuer_without_certsign(X509 *x, STACK_OF(X509) *a, STACK_OF(X509) *b)
+static X509 *issuer_without_certsign(X509 *x, STACK_OF(X509) * a, STACK_OF(X509) * b)
 {
-    STACK_OF(X509) *both[] = { a, b };
+    STACK_OF(X509) * both[] = { a, b };
     for (size_t k = 0; k < 2; k++)
         for (int i = 0; i < sk_X509_num(both[k]); i++) {
             X509 *candidate = sk_X509_value(both[k], i);
@@ -155,8 +155,8 @@ static X509 *issuer_without_certsign(X509 *x, STACK_OF(X509) *a, STACK_OF(X509) 
     return NULL;
 }
 
-static enum sl_rc explain(X509_STORE_CTX *ctx, const struct run *run, STACK_OF(X509) *anchors,
-                          STACK_OF(X509) *others, struct sl_err *err)
+static enum sl_rc explain(X509_STORE_CTX *ctx, const struct run *run, STACK_OF(X509) * anchors,
+                          STACK_OF(X509) * others, struct sl_err *err)
 {
     int error = X509_STORE_CTX_get_error(ctx);
     X509 *x = X509_STORE_CTX_get_current_cert(ctx);
@@ -168,7 +168,8 @@ static enum sl_rc explain(X509_STORE_CTX *ctx, const struct run *run, STACK_OF(X
         return SL_FAIL(err, SL_CERT_INVALID, "certificate %.300s: %s (RFC 5280 6.1)", run->subject,
                        X509_verify_cert_error_string(error));
     if (error == X509_V_ERR_CERT_CHAIN_TOO_LONG)
-        return SL_FAIL(err, SL_CERT_BUDGET, "certificate %.300s: the path to an anchor is longer than %d certificates",
+        return SL_FAIL(err, SL_CERT_BUDGET,
+                       "certificate %.300s: the path to an anchor is longer than %d certificates",
                        run->subject, SL_PATH_MAX);
     if (v->rc == SL_CERT_UNKNOWN_CA && x) {
         X509 *bad = issuer_without_certsign(x, anchors, others);
@@ -180,11 +181,14 @@ static enum sl_rc explain(X509_STORE_CTX *ctx, const struct run *run, STACK_OF(X
                            "(RFC 5280 6.1.4 (n))",
                            run->subject, issuer);
         }
-        return SL_FAIL(err, SL_CERT_UNKNOWN_CA, "certificate %.180s, issued by %.160s: %s", run->subject,
+        return SL_FAIL(err, SL_CERT_UNKNOWN_CA, "certificate %.180s, issued by %.160s: %s",
+                       run->subject,
                        certs_name_text(wanted, sizeof(wanted), X509_get_issuer_name(x)), v->rule);
     }
     return SL_FAIL(err, v->rc, "certificate %.300s: %s", run->subject,
-                   v->rule ? v->rule : run->why[0] ? run->why : "validity");
+                   v->rule       ? v->rule
+                   : run->why[0] ? run->why
+                                 : "validity");
 }
 
 /* ---- rules of our own ------------------------------------------------------------------------------ */
@@ -207,11 +211,13 @@ static enum sl_rc check_key(const struct sl_cert *c, uint16_t min_rsa_bits, stru
         return SL_OK;
     }
     if (bits < min_rsa_bits)
-        return SL_FAIL(err, SL_CERT_WEAK, "certificate %s: RSA key of %d bits, at least %u are required",
+        return SL_FAIL(err, SL_CERT_WEAK,
+                       "certificate %s: RSA key of %d bits, at least %u are required",
                        sl_cert_name(c), bits, min_rsa_bits);
     if (bits > SL_RSA_MAX_BITS)
-        return SL_FAIL(err, SL_CERT_BUDGET, "certificate %s: RSA key of %d bits, at most %d are used",
-                       sl_cert_name(c), bits, SL_RSA_MAX_BITS);
+        return SL_FAIL(err, SL_CERT_BUDGET,
+                       "certificate %s: RSA key of %d bits, at most %d are used", sl_cert_name(c),
+                       bits, SL_RSA_MAX_BITS);
     return SL_OK;
 }
 
@@ -221,8 +227,8 @@ static ASN1_OBJECT *eku_object(const char *name)
     static const struct {
         const char *name, *oid;
     } own[] = {
-        { "ipsecIKE", "1.3.6.1.5.5.7.3.17" },           /* RFC 4945 5.1.3.12 */
-        { "ikeIntermediate", "1.3.6.1.5.5.8.2.2" },     /* of old clients */
+        { "ipsecIKE", "1.3.6.1.5.5.7.3.17" },       /* RFC 4945 5.1.3.12 */
+        { "ikeIntermediate", "1.3.6.1.5.5.8.2.2" }, /* of old clients */
         { "any", "2.5.29.37.0" },
     };
     for (size_t i = 0; i < SL_ARRAY_LEN(own); i++)
@@ -305,7 +311,7 @@ static enum sl_rc check_use(const struct sl_cert *leaf, const struct sl_path_par
 }
 
 /* ---- building -------------------------------------------------------------------------------------- */
-static bool push(STACK_OF(X509) *stack, const struct sl_cert *c)
+static bool push(STACK_OF(X509) * stack, const struct sl_cert *c)
 {
     return sk_X509_push(stack, sl_cert_x509(c)) > 0;
 }
@@ -330,8 +336,8 @@ static enum sl_rc cert_of(struct sl_cert **out, X509 *x, const struct sl_certs *
 }
 
 static enum sl_rc verify(struct sl_path *out, const struct sl_path_params *params,
-                         const struct sl_certs *peer, STACK_OF(X509) *anchors,
-                         STACK_OF(X509) *others, X509_STORE *store, X509_STORE_CTX *ctx,
+                         const struct sl_certs *peer, STACK_OF(X509) * anchors,
+                         STACK_OF(X509) * others, X509_STORE *store, X509_STORE_CTX *ctx,
                          struct sl_err *err)
 {
     if (!X509_STORE_CTX_init(ctx, store, sl_cert_x509(peer->v[0]), others))
@@ -342,7 +348,7 @@ static enum sl_rc verify(struct sl_path *out, const struct sl_path_params *param
     X509_STORE_CTX_set_app_data(ctx, &run);
     X509_STORE_CTX_set_verify_cb(ctx, on_verdict);
     X509_VERIFY_PARAM *p = X509_STORE_CTX_get0_param(ctx);
-    unsigned long flags = X509_V_FLAG_POLICY_CHECK  /* RFC 5280 6.1.1 (c): any-policy, but obeyed */
+    unsigned long flags = X509_V_FLAG_POLICY_CHECK /* RFC 5280 6.1.1 (c): any-policy, but obeyed */
                           | X509_V_FLAG_PARTIAL_CHAIN /* an anchor need not be self-issued */
                           | X509_V_FLAG_TRUSTED_FIRST;
     if (params->strict)
@@ -359,14 +365,16 @@ static enum sl_rc verify(struct sl_path *out, const struct sl_path_params *param
     STACK_OF(X509) *chain = X509_STORE_CTX_get0_chain(ctx);
     int n = sk_X509_num(chain);
     if (n < 1 || n > SL_PATH_MAX)
-        return SL_FAIL(err, SL_CERT_BUDGET, "certificate %s: the path has %d certificates, at most %d "
-                       "are accepted", run.subject, n, SL_PATH_MAX);
+        return SL_FAIL(err, SL_CERT_BUDGET,
+                       "certificate %s: the path has %d certificates, at most %d "
+                       "are accepted",
+                       run.subject, n, SL_PATH_MAX);
     const struct sl_certs *const lists[] = { peer, params->intermediates, params->anchors };
     for (int i = 0; i < n; i++) {
         SL_TRY(cert_of(&out->cert[i], sk_X509_value(chain, i), lists, SL_ARRAY_LEN(lists), err));
         out->n = (size_t)i + 1;
-        SL_TRY(check_key(out->cert[i], params->min_rsa_bits ? params->min_rsa_bits : DEFAULT_RSA_BITS,
-                         err));
+        SL_TRY(check_key(out->cert[i],
+                         params->min_rsa_bits ? params->min_rsa_bits : DEFAULT_RSA_BITS, err));
     }
     return params->any_use ? SL_OK : check_use(out->cert[0], params, err);
 }
@@ -408,7 +416,8 @@ enum sl_rc sl_path_build(struct sl_path *out, const struct sl_path_params *param
         ok = push(others, peer.v[i]);
     if (params->intermediates) {
         if (params->intermediates->n > SL_PATH_EXTRA && rc == SL_OK)
-            rc = SL_FAIL(err, SL_CERT_BUDGET, "%zu intermediates are configured, at most %d are used",
+            rc = SL_FAIL(err, SL_CERT_BUDGET,
+                         "%zu intermediates are configured, at most %d are used",
                          params->intermediates->n, SL_PATH_EXTRA);
         for (size_t i = 0; ok && rc == SL_OK && i < params->intermediates->n; i++)
             ok = push(others, params->intermediates->v[i]);

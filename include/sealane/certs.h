@@ -36,7 +36,8 @@ SL_AUTO_DEFINE(sl_cert)
 struct sl_bytes sl_cert_der(const struct sl_cert *c);
 const char *sl_cert_subject(const struct sl_cert *c); /* RFC 4514 */
 const char *sl_cert_issuer(const struct sl_cert *c);
-const char *sl_cert_serial(const struct sl_cert *c); /* lower-case hex, "-" in front when negative */
+const char *sl_cert_serial(
+    const struct sl_cert *c); /* lower-case hex, "-" in front when negative */
 const char *sl_cert_sha256(const struct sl_cert *c); /* of the DER, lower-case hex */
 const char *sl_cert_name(const struct sl_cert *c);   /* "CN=gw-a (serial 0a1b)", for messages */
 struct sl_bytes sl_cert_subject_der(const struct sl_cert *c);
@@ -50,7 +51,8 @@ bool sl_cert_self_issued(const struct sl_cert *c);
 /* The i-th subjectAltName of a type; false past the last. FQDN, RFC822_ADDR, IPV4, IPV6 only. */
 bool sl_cert_san(const struct sl_cert *c, enum sl_id_type type, size_t i, struct sl_bytes *value);
 /* The first value of a subject attribute by short name ("CN", "serialNumber") or OID, as UTF-8. */
-SL_MUST_USE bool sl_cert_subject_attr(const struct sl_cert *c, const char *type, struct sl_buf *utf8);
+SL_MUST_USE bool sl_cert_subject_attr(const struct sl_cert *c, const char *type,
+                                      struct sl_buf *utf8);
 /* URIs: OCSP responders of authorityInfoAccess; fullName URIs of cRLDistributionPoints. */
 size_t sl_cert_ocsp_uris(const struct sl_cert *c, const char *uri[SL_CERT_URI_MAX]);
 size_t sl_cert_crl_uris(const struct sl_cert *c, const char *uri[SL_CERT_URI_MAX]);
@@ -83,12 +85,12 @@ struct sl_path_params {
     const struct sl_certs *intermediates; /* from configuration; may be NULL */
     const struct sl_bytes *peer;          /* DER, [0] the end entity */
     size_t peer_n;
-    int64_t now_utc_s;     /* validity is inclusive at both ends (RFC 5280 4.1.2.5) */
-    uint16_t min_rsa_bits; /* 0: 2048 */
+    int64_t now_utc_s;      /* validity is inclusive at both ends (RFC 5280 4.1.2.5) */
+    uint16_t min_rsa_bits;  /* 0: 2048 */
     const char *const *eku; /* allowed, OID or name; none: absent, anyExtendedKeyUsage, ipsecIKE */
     size_t eku_n;
     bool any_use; /* key usage and EKU of the end entity are not looked at */
-    bool strict;  /* also what RFC 5280 demands of issuers only: key identifiers, key usage of CAs */
+    bool strict; /* also what RFC 5280 demands of issuers only: key identifiers, key usage of CAs */
 };
 /*
  * One path from peer[0] to an anchor. A certificate of the peer past the first that cannot be read
@@ -100,11 +102,12 @@ SL_MUST_USE enum sl_rc sl_path_build(struct sl_path *out, const struct sl_path_p
 bool sl_eku_valid(const char *name);
 
 /* ---- revocation --------------------------------------------------------------------------------- */
-#define SL_REV_SKEW_S      300 /* how far thisUpdate may lie in our future: clocks differ */
-#define SL_CRL_MAX_BYTES   ((size_t)100 << 20)
-#define SL_OCSP_MAX_BYTES  65536
-#define SL_OCSP_NO_NEXT_S  300 /* a response without nextUpdate is used this long (RFC 6960 4.2.2.1) */
-#define SL_OCSP_NONCE_LEN  16 /* RFC 8954 2.1 */
+#define SL_REV_SKEW_S     300 /* how far thisUpdate may lie in our future: clocks differ */
+#define SL_CRL_MAX_BYTES  ((size_t)100 << 20)
+#define SL_OCSP_MAX_BYTES 65536
+#define SL_OCSP_NO_NEXT_S \
+    300 /* a response without nextUpdate is used this long (RFC 6960 4.2.2.1) */
+#define SL_OCSP_NONCE_LEN 16 /* RFC 8954 2.1 */
 
 /* What one source says about one certificate. */
 struct sl_rev_answer {
@@ -118,7 +121,8 @@ struct sl_rev_answer {
 /* A CRL; counted, one thread at a time. */
 struct sl_crl;
 /* DER, or PEM holding one. REVOCATION_INVALID, TOO_LARGE. */
-SL_MUST_USE enum sl_rc sl_crl_read(struct sl_crl **out, struct sl_bytes der_or_pem, struct sl_err *err);
+SL_MUST_USE enum sl_rc sl_crl_read(struct sl_crl **out, struct sl_bytes der_or_pem,
+                                   struct sl_err *err);
 struct sl_crl *sl_crl_ref(struct sl_crl *crl);
 void sl_crl_free(struct sl_crl *crl); /* gives one reference back */
 SL_AUTO_DEFINE(sl_crl)
@@ -154,7 +158,8 @@ SL_MUST_USE enum sl_rc sl_ocsp_request(struct sl_buf *out, const struct sl_cert 
  */
 SL_MUST_USE enum sl_rc sl_ocsp_check(struct sl_bytes der, const struct sl_cert *cert,
                                      const struct sl_cert *issuer, struct sl_bytes nonce,
-                                     int64_t now_utc_s, struct sl_rev_answer *out, struct sl_err *err);
+                                     int64_t now_utc_s, struct sl_rev_answer *out,
+                                     struct sl_err *err);
 
 /* ---- identity (RFC 4945 3.1, 5.1.3) ------------------------------------------------------------- */
 /* How an ID was found in a certificate: its name in records ("dNSName") and the value. */

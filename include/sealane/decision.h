@@ -106,8 +106,8 @@ struct sl_now {
 enum sl_question_type { SL_ASK_FETCH = 1, SL_ASK_SEARCH, SL_ASK_PSK };
 struct sl_question { /* views valid until the next call into the decider */
     enum sl_question_type type;
-    uint64_t id;         /* echo in the answer; an answer that comes late is kept for the cache */
-    int64_t timeout_ms;  /* after this long the asker goes on without the answer */
+    uint64_t id;        /* echo in the answer; an answer that comes late is kept for the cache */
+    int64_t timeout_ms; /* after this long the asker goes on without the answer */
     /* FETCH: http(s) GET, or POST when content_type is not NULL; ldap(s): the value of the URI's attribute */
     const char *uri;
     const char *content_type, *accept;
@@ -130,17 +130,19 @@ void sl_decider_free(struct sl_decider *d); /* with every decision not yet taken
 SL_AUTO_DEFINE(sl_decider)
 
 /* The files that the configuration names, read by the shell. what names the file in messages. */
-SL_MUST_USE enum sl_rc sl_decider_anchors(struct sl_decider *d, const char *trust, struct sl_bytes pem_or_der,
-                                          const char *what, struct sl_err *err);
+SL_MUST_USE enum sl_rc sl_decider_anchors(struct sl_decider *d, const char *trust,
+                                          struct sl_bytes pem_or_der, const char *what,
+                                          struct sl_err *err);
 SL_MUST_USE enum sl_rc sl_decider_intermediates(struct sl_decider *d, const char *trust,
                                                 struct sl_bytes pem_or_der, const char *what,
                                                 struct sl_err *err);
 /* A local CRL; one of the same name before it is replaced. */
-SL_MUST_USE enum sl_rc sl_decider_crl(struct sl_decider *d, const char *trust, struct sl_bytes pem_or_der,
-                                      const char *what, struct sl_err *err);
+SL_MUST_USE enum sl_rc sl_decider_crl(struct sl_decider *d, const char *trust,
+                                      struct sl_bytes pem_or_der, const char *what,
+                                      struct sl_err *err);
 /* The content of an LDIF directory, replacing what was there; the old stays when this fails. */
-SL_MUST_USE enum sl_rc sl_decider_ldif(struct sl_decider *d, const char *directory, struct sl_bytes text,
-                                       const char *what, struct sl_err *err);
+SL_MUST_USE enum sl_rc sl_decider_ldif(struct sl_decider *d, const char *directory,
+                                       struct sl_bytes text, const char *what, struct sl_err *err);
 /* Appends the SHA-1 key hashes of a trust section's anchors, 20 bytes each (RFC 7296 3.7). */
 SL_MUST_USE enum sl_rc sl_decider_anchor_hashes(const struct sl_decider *d, const char *trust,
                                                 struct sl_buf *out, struct sl_err *err);
@@ -149,7 +151,8 @@ SL_MUST_USE enum sl_rc sl_decider_anchor_hashes(const struct sl_decider *d, cons
 SL_MUST_USE enum sl_rc sl_decider_start(struct sl_decider *d, const struct sl_decision_ask *ask,
                                         struct sl_now now, void *ctx, struct sl_decision **out,
                                         struct sl_err *err);
-bool sl_decider_next(struct sl_decider *d, struct sl_question *q); /* false: no more questions now */
+bool sl_decider_next(struct sl_decider *d,
+                     struct sl_question *q); /* false: no more questions now */
 void sl_decider_answer_fetch(struct sl_decider *d, uint64_t id, enum sl_rc rc, const char *text,
                              struct sl_bytes body, struct sl_now now);
 /* entries are taken (copied); NULL or none with SL_OK: nothing found. */
@@ -162,7 +165,8 @@ int64_t sl_decider_next_timer_ns(const struct sl_decider *d); /* INT64_MAX: none
 
 /* The next decision that has its verdict, now owned by the caller; NULL: none. */
 struct sl_decision *sl_decider_finished(struct sl_decider *d);
-void sl_decision_free(struct sl_decision *decision); /* also one not finished: nobody waits any more */
+void sl_decision_free(
+    struct sl_decision *decision); /* also one not finished: nobody waits any more */
 SL_AUTO_DEFINE(sl_decision)
 void *sl_decision_ctx(const struct sl_decision *decision);
 const struct sl_decision_ask *sl_decision_ask(const struct sl_decision *decision);
@@ -181,7 +185,8 @@ bool sl_decider_changed(struct sl_decider *d);
 /* Fetch all revocation data in use anew and forget directory answers (something was revoked). */
 void sl_decider_refresh(struct sl_decider *d, struct sl_now now);
 /* The revocation cache as bytes for the disk; what is read back is verified before it is used. */
-SL_MUST_USE enum sl_rc sl_decider_save(const struct sl_decider *d, struct sl_buf *out, struct sl_err *err);
+SL_MUST_USE enum sl_rc sl_decider_save(const struct sl_decider *d, struct sl_buf *out,
+                                       struct sl_err *err);
 SL_MUST_USE enum sl_rc sl_decider_load(struct sl_decider *d, struct sl_bytes in, struct sl_now now,
                                        struct sl_err *err);
 bool sl_decider_dirty(const struct sl_decider *d); /* the cache differs from what was last saved */

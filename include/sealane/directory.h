@@ -38,7 +38,8 @@ bool sl_entries_eq(const struct sl_entries *a, const struct sl_entries *b);
 
 /* ---- filters (RFC 4515) --------------------------------------------------------------------------- */
 struct sl_filter;
-SL_MUST_USE enum sl_rc sl_filter_parse(struct sl_filter **out, const char *text, struct sl_err *err);
+SL_MUST_USE enum sl_rc sl_filter_parse(struct sl_filter **out, const char *text,
+                                       struct sl_err *err);
 void sl_filter_free(struct sl_filter *f);
 SL_AUTO_DEFINE(sl_filter)
 /*
@@ -47,7 +48,8 @@ SL_AUTO_DEFINE(sl_filter)
  */
 bool sl_filter_match(const struct sl_filter *f, const struct sl_entry *e);
 /* Calls each with every attribute named in the filter. */
-void sl_filter_attrs(const struct sl_filter *f, void (*each)(void *ctx, const char *name), void *ctx);
+void sl_filter_attrs(const struct sl_filter *f, void (*each)(void *ctx, const char *name),
+                     void *ctx);
 /* Appends value with the characters of RFC 4515 3 escaped. */
 SL_MUST_USE bool sl_filter_escape(struct sl_buf *out, struct sl_bytes value);
 
@@ -80,8 +82,8 @@ SL_MUST_USE enum sl_rc sl_ldif_search(struct sl_entries *out, const struct sl_en
  * DIR_AMBIGUOUS, DIR_DISABLED, DIR_CERT_MISMATCH; filter is only for messages.
  */
 SL_MUST_USE enum sl_rc sl_directory_check(const struct sl_conf_directory *conf, const char *filter,
-                                          const struct sl_entries *found, const struct sl_cert *cert,
-                                          struct sl_err *err);
+                                          const struct sl_entries *found,
+                                          const struct sl_cert *cert, struct sl_err *err);
 /* The attributes a search must return for conf and the policy rules; n at most SL_DIR_ATTRS. */
 #define SL_DIR_ATTRS 64
 size_t sl_directory_attrs(const struct sl_conf_directory *conf, const struct sl_conf_rule *rules,

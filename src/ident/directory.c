@@ -12,7 +12,8 @@
 static enum sl_rc missing(struct sl_err *err, const char *name, const char *rule)
 {
     return SL_FAIL(err, SL_DIR_NO_ENTRY,
-                   "the mapping rule \"%.200s\" needs %%{%s}, which the peer does not have", rule, name);
+                   "the mapping rule \"%.200s\" needs %%{%s}, which the peer does not have", rule,
+                   name);
 }
 
 static enum sl_rc put_san(struct sl_buf *out, enum sl_id_type type, const struct sl_peer_view *peer,
@@ -57,16 +58,17 @@ static enum sl_rc put_value(struct sl_buf *out, const char *name, const struct s
             return missing(err, name, rule);
         v = sl_buf_bytes(&attr);
     } else {
-        return SL_FAIL(err, SL_CONFIG_VALUE,
-                       "mapping rule \"%.200s\": %%{%s} is not known; there are san.dns, san.email, "
-                       "subject.TYPE, id, serial and fingerprint.sha256",
-                       rule, name);
+        return SL_FAIL(
+            err, SL_CONFIG_VALUE,
+            "mapping rule \"%.200s\": %%{%s} is not known; there are san.dns, san.email, "
+            "subject.TYPE, id, serial and fingerprint.sha256",
+            rule, name);
     }
     return sl_filter_escape(out, v) ? SL_OK : SL_FAIL_MEM(err);
 }
 
-enum sl_rc sl_mapping_expand(struct sl_buf *filter, const char *rule, const struct sl_peer_view *peer,
-                             struct sl_err *err)
+enum sl_rc sl_mapping_expand(struct sl_buf *filter, const char *rule,
+                             const struct sl_peer_view *peer, struct sl_err *err)
 {
     SL_AUTO_BUF out = { 0 };
     for (const char *s = rule; *s;) {
@@ -80,7 +82,8 @@ enum sl_rc sl_mapping_expand(struct sl_buf *filter, const char *rule, const stru
         char name[64];
         size_t len = end ? (size_t)(end - s) - 2 : 0;
         if (!end || len == 0 || len >= sizeof(name))
-            return SL_FAIL(err, SL_CONFIG_VALUE, "mapping rule \"%.200s\": %%{ without a name and }", rule);
+            return SL_FAIL(err, SL_CONFIG_VALUE,
+                           "mapping rule \"%.200s\": %%{ without a name and }", rule);
         memcpy(name, s + 2, len);
         name[len] = '\0';
         SL_TRY(put_value(&out, name, peer, rule, err));
@@ -100,9 +103,10 @@ static enum sl_rc check_disabled(const struct sl_conf_directory *conf, const str
     size_t len = strcspn(rule, "=&");
     char name[SL_NAME_MAX];
     if (len == 0 || len >= sizeof(name) || !rule[len])
-        return SL_FAIL(err, SL_CONFIG_VALUE,
-                       "directory %s: disabled_attr \"%s\" is not attribute=value or attribute&bits",
-                       conf->name, rule);
+        return SL_FAIL(
+            err, SL_CONFIG_VALUE,
+            "directory %s: disabled_attr \"%s\" is not attribute=value or attribute&bits",
+            conf->name, rule);
     memcpy(name, rule, len);
     name[len] = '\0';
     const char *want = rule + len + 1;
@@ -121,12 +125,14 @@ static enum sl_rc check_disabled(const struct sl_conf_directory *conf, const str
             unsigned long long bits = strtoull(want, &end, 0);
             long long have = strtoll(value, &value_end, 10);
             if (*want == '\0' || *end != '\0' || bits == 0)
-                return SL_FAIL(err, SL_CONFIG_VALUE, "directory %s: disabled_attr \"%s\": bits must be a number",
+                return SL_FAIL(err, SL_CONFIG_VALUE,
+                               "directory %s: disabled_attr \"%s\": bits must be a number",
                                conf->name, rule);
             if (value_end == value || *value_end != '\0')
-                return SL_FAIL(err, SL_DIR_BAD_ANSWER,
-                               "directory %s: entry %.200s: %s is not a number, account state unknown",
-                               conf->name, e->dn, name);
+                return SL_FAIL(
+                    err, SL_DIR_BAD_ANSWER,
+                    "directory %s: entry %.200s: %s is not a number, account state unknown",
+                    conf->name, e->dn, name);
             hit = ((unsigned long long)have & bits) != 0;
         }
         if (hit)
@@ -144,9 +150,10 @@ static enum sl_rc check_enabled(const struct sl_conf_directory *conf, const stru
     if (sl_filter_parse(&f, conf->enabled_filter, err) != SL_OK)
         return SL_WRAP(err, "directory %s: enabled_filter", conf->name);
     if (!sl_filter_match(f, e))
-        return SL_FAIL(err, SL_DIR_DISABLED,
-                       "directory %s: entry %.200s is disabled: it does not match %.160s (enabled_filter)",
-                       conf->name, e->dn, conf->enabled_filter);
+        return SL_FAIL(
+            err, SL_DIR_DISABLED,
+            "directory %s: entry %.200s is disabled: it does not match %.160s (enabled_filter)",
+            conf->name, e->dn, conf->enabled_filter);
     return SL_OK;
 }
 
@@ -157,10 +164,11 @@ static enum sl_rc check_cert(const struct sl_conf_directory *conf, const struct 
     for (size_t i = 0; cert && a && i < a->n; i++)
         if (sl_bytes_eq(sl_buf_bytes(&a->value[i]), sl_cert_der(cert)))
             return SL_OK;
-    return SL_FAIL(err, SL_DIR_CERT_MISMATCH,
-                   "directory %s: entry %.200s holds %zu certificates, none of them the peer's %.120s "
-                   "(cert_match)",
-                   conf->name, e->dn, a ? a->n : 0, cert ? sl_cert_name(cert) : "(none)");
+    return SL_FAIL(
+        err, SL_DIR_CERT_MISMATCH,
+        "directory %s: entry %.200s holds %zu certificates, none of them the peer's %.120s "
+        "(cert_match)",
+        conf->name, e->dn, a ? a->n : 0, cert ? sl_cert_name(cert) : "(none)");
 }
 
 enum sl_rc sl_directory_check(const struct sl_conf_directory *conf, const char *filter,
@@ -168,12 +176,13 @@ enum sl_rc sl_directory_check(const struct sl_conf_directory *conf, const char *
                               struct sl_err *err)
 {
     if (found->n == 0)
-        return SL_FAIL(err, SL_DIR_NO_ENTRY, "directory %s: no entry under \"%.120s\" matches %.200s",
-                       conf->name, conf->base, filter);
+        return SL_FAIL(err, SL_DIR_NO_ENTRY,
+                       "directory %s: no entry under \"%.120s\" matches %.200s", conf->name,
+                       conf->base, filter);
     if (found->n > 1)
         return SL_FAIL(err, SL_DIR_AMBIGUOUS,
-                       "directory %s: more than one entry matches %.160s: %.100s and %.100s", conf->name,
-                       filter, found->v[0].dn, found->v[1].dn);
+                       "directory %s: more than one entry matches %.160s: %.100s and %.100s",
+                       conf->name, filter, found->v[0].dn, found->v[1].dn);
     const struct sl_entry *e = &found->v[0];
     if (conf->disabled_attr[0])
         SL_TRY(check_disabled(conf, e, err));

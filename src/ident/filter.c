@@ -19,9 +19,9 @@ struct sl_filter {
     enum filter_kind kind;
     struct sl_filter *child, *next; /* AND, OR, NOT; siblings */
     char *attr;
-    struct sl_buf value;  /* EQUAL, GE, LE */
-    struct sl_buf *part;  /* SUBSTRING: what stands between the '*' */
-    size_t part_n;        /* first and last may be empty: no initial, no final */
+    struct sl_buf value; /* EQUAL, GE, LE */
+    struct sl_buf *part; /* SUBSTRING: what stands between the '*' */
+    size_t part_n;       /* first and last may be empty: no initial, no final */
 };
 
 void sl_filter_free(struct sl_filter *f)
@@ -348,7 +348,8 @@ bool sl_filter_match(const struct sl_filter *f, const struct sl_entry *e)
     return false;
 }
 
-void sl_filter_attrs(const struct sl_filter *f, void (*each)(void *ctx, const char *name), void *ctx)
+void sl_filter_attrs(const struct sl_filter *f, void (*each)(void *ctx, const char *name),
+                     void *ctx)
 {
     for (; f; f = f->next) {
         if (f->attr)

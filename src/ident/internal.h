@@ -81,7 +81,8 @@ enum sl_rc source_check(struct source *s, const struct sl_cert *cert, const stru
 /* Under way (also when begun by this call), or false: not before retry_ns. */
 bool source_fetch(struct sl_decider *d, struct source *s, struct sl_now now);
 /* An OCSP response that came with the peer. */
-void source_offer(struct sl_decider *d, struct source *s, struct sl_bytes response, struct sl_now now);
+void source_offer(struct sl_decider *d, struct source *s, struct sl_bytes response,
+                  struct sl_now now);
 void source_answer(struct sl_decider *d, struct source *s, enum sl_rc rc, const char *text,
                    struct sl_bytes body, struct sl_now now);
 void source_tick(struct sl_decider *d, struct source *s, struct sl_now now);
@@ -121,8 +122,15 @@ void search_tick(struct sl_decider *d, struct search *s, struct sl_now now);
 void search_free(struct search *s);
 
 /* ---- one decision ------------------------------------------------------------------------------------- */
-enum phase { PHASE_PATH, PHASE_REVOCATION, PHASE_BINDING, PHASE_POSSESSION, PHASE_DIRECTORY,
-             PHASE_POLICY, PHASE_DONE };
+enum phase {
+    PHASE_PATH,
+    PHASE_REVOCATION,
+    PHASE_BINDING,
+    PHASE_POSSESSION,
+    PHASE_DIRECTORY,
+    PHASE_POLICY,
+    PHASE_DONE
+};
 
 /* The revocation status of one certificate of the path. */
 struct cert_check {
@@ -131,7 +139,7 @@ struct cert_check {
     struct wait wait;
     int64_t step_ns; /* the source `at` is waited for until then */
     bool begun, done;
-    enum sl_rc rc;   /* once done; before: the worst of what sources said */
+    enum sl_rc rc; /* once done; before: the worst of what sources said */
     char text[SL_ERR_TEXT_MAX];
     struct sl_rev_answer answer;
     bool have_answer, stale, blind; /* blind: accepted in grace without any data */
@@ -182,7 +190,7 @@ struct sl_decision {
     struct sl_grant grant;
     int64_t reask_utc_s;
 
-    /* The proofs, each NULL until it is there. Only decision.c's accept reads them. */
+    /* The proofs, each NULL until it is there. Only decision.c's say_accept reads them. */
     const struct sl_path *has_path;
     const struct revocation_proof *has_revocation;
     const struct sl_id_match *has_binding;
@@ -235,11 +243,11 @@ struct sl_decider {
 void decider_timer(struct sl_decider *d, int64_t at_ns);
 void decider_wake(struct sl_decider *d, struct wait **waiting, struct sl_now now);
 
-#define SOURCE_EACH(d, s)                                                                          \
-    for (size_t b_ = 0; b_ < IDENT_BUCKETS; b_++)                                                  \
+#define SOURCE_EACH(d, s)                         \
+    for (size_t b_ = 0; b_ < IDENT_BUCKETS; b_++) \
         for (struct source *s = (d)->source[b_]; s; s = s->next)
-#define SEARCH_EACH(d, s)                                                                          \
-    for (size_t b_ = 0; b_ < IDENT_BUCKETS; b_++)                                                  \
+#define SEARCH_EACH(d, s)                         \
+    for (size_t b_ = 0; b_ < IDENT_BUCKETS; b_++) \
         for (struct search *s = (d)->search[b_]; s; s = s->next)
 
 #endif

@@ -55,8 +55,7 @@ static enum sl_rc logical(struct reader *r, struct sl_buf *out, bool *end)
         if (!sl_buf_put(out, line))
             return SL_FAIL_MEM(r->err);
         while (r->at < r->text.len && r->text.p[r->at] == ' ') {
-            if (!physical(r, &line) ||
-                !sl_buf_put(out, sl_bytes_slice(line, 1, line.len)))
+            if (!physical(r, &line) || !sl_buf_put(out, sl_bytes_slice(line, 1, line.len)))
                 return SL_FAIL_MEM(r->err);
         }
         if (out->len == 0 || out->p[0] != '#')

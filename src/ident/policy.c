@@ -136,8 +136,9 @@ static enum sl_rc grant_of(struct sl_grant *g, const struct sl_conf_rule *r, str
 {
     *g = (struct sl_grant){ 0 };
     if (r->grant_ts_n > SL_TS_MAX)
-        return SL_FAIL(err, SL_CONFIG_VALUE, "rule %s grants %zu traffic selectors, at most %d are allowed",
-                       r->name, r->grant_ts_n, SL_TS_MAX);
+        return SL_FAIL(err, SL_CONFIG_VALUE,
+                       "rule %s grants %zu traffic selectors, at most %d are allowed", r->name,
+                       r->grant_ts_n, SL_TS_MAX);
     for (size_t i = 0; i < r->grant_ts_n; i++)
         g->ts[g->ts_n++] = r->grant_ts[i];
     g->lifetime_s = r->grant_lifetime_s > UINT32_MAX ? UINT32_MAX : (uint32_t)r->grant_lifetime_s;
@@ -164,6 +165,6 @@ enum sl_rc sl_policy_decide(const struct sl_conf_rule *rules, size_t n,
         return SL_OK;
     }
     return SL_FAIL(err, SL_POLICY_NO_MATCH,
-                   "none of the %zu rules matches %.200s on connection %s, and no match refuses", n, id,
-                   ask->connection);
+                   "none of the %zu rules matches %.200s on connection %s, and no match refuses", n,
+                   id, ask->connection);
 }

@@ -52,7 +52,8 @@ static void settle(struct cert_check *c, const struct sl_cert *cert, const struc
     if (a->revoked) {
         c->rc = SL_REVOKED;
         snprintf(c->text, sizeof(c->text), "certificate %.200s was revoked on %s%s%s, says %.180s",
-                 sl_cert_name(cert), a->revoked_utc_s ? sl_time_text(when, a->revoked_utc_s) : "a date unknown",
+                 sl_cert_name(cert),
+                 a->revoked_utc_s ? sl_time_text(when, a->revoked_utc_s) : "a date unknown",
                  *a->why ? ": " : "", a->why, origin);
     } else {
         c->rc = SL_OK;
@@ -105,7 +106,8 @@ static void look_at_source(struct cert_check *c, struct source *s, const struct 
         take(c, cert, rc, &a, &err, origin_of(origin, s));
 }
 
-static enum sl_rc find_sources(struct sl_decision *x, size_t i, struct sl_now now, struct sl_err *err)
+static enum sl_rc find_sources(struct sl_decision *x, size_t i, struct sl_now now,
+                               struct sl_err *err)
 {
     struct cert_check *c = &x->check[i];
     const struct sl_conf_trust *conf = x->trust->conf;
@@ -115,12 +117,14 @@ static enum sl_rc find_sources(struct sl_decision *x, size_t i, struct sl_now no
     for (size_t k = 0; k < n; k++) {
         if (strncasecmp(uri[k], "http", 4) != 0)
             continue; /* OCSP is spoken over HTTP (RFC 6960 appendix A) */
-        SL_TRY(source_get(&c->source[c->n], x->decider, SOURCE_OCSP, uri[k], cert, issuer, conf, now, err));
+        SL_TRY(source_get(&c->source[c->n], x->decider, SOURCE_OCSP, uri[k], cert, issuer, conf,
+                          now, err));
         c->n++;
     }
     n = conf->crl ? sl_cert_crl_uris(cert, uri) : 0;
     for (size_t k = 0; k < n; k++) {
-        SL_TRY(source_get(&c->source[c->n], x->decider, SOURCE_CRL, uri[k], cert, issuer, conf, now, err));
+        SL_TRY(source_get(&c->source[c->n], x->decider, SOURCE_CRL, uri[k], cert, issuer, conf, now,
+                          err));
         c->n++;
     }
     return SL_OK;
@@ -136,7 +140,8 @@ static void look_around(struct sl_decision *x, size_t i, struct sl_now now)
     struct sl_err err;
     sl_err_reset(&err);
     if (i == 0 && x->ask.ocsp.len > 0 && conf->ocsp) {
-        enum sl_rc rc = sl_ocsp_check(x->ask.ocsp, cert, issuer, (struct sl_bytes){ 0 }, now.utc_s, &a, &err);
+        enum sl_rc rc =
+            sl_ocsp_check(x->ask.ocsp, cert, issuer, (struct sl_bytes){ 0 }, now.utc_s, &a, &err);
         take(c, cert, rc, &a, &err, "OCSP response handed over in IKE (RFC 4806)");
         for (size_t k = 0; rc == SL_OK && k < c->n; k++)
             if (c->source[k])
@@ -180,11 +185,13 @@ static void conclude(struct sl_decision *x, size_t i, struct sl_now now)
     if (c->rc == SL_OK) {
         c->rc = SL_REVOCATION_NONE;
         snprintf(c->text, sizeof(c->text),
-                 "it names no OCSP responder or CRL that trust %s may use, and no CRL file is its issuer's",
+                 "it names no OCSP responder or CRL that trust %s may use, and no CRL file is its "
+                 "issuer's",
                  conf->name);
     }
     enum sl_rc rc = c->rc;
-    if (conf->revocation == SL_REVOCATION_GRACE && rc != SL_REVOCATION_UNKNOWN && rc != SL_REVOCATION_NONE) {
+    if (conf->revocation == SL_REVOCATION_GRACE && rc != SL_REVOCATION_UNKNOWN &&
+        rc != SL_REVOCATION_NONE) {
         int64_t age = now.utc_s - c->answer.next_update;
         int64_t since = silent_since(c);
         if (c->have_answer && age <= conf->grace_s) {
@@ -202,7 +209,8 @@ static void conclude(struct sl_decision *x, size_t i, struct sl_now now)
             c->rc = SL_OK;
             c->blind = true;
             snprintf(c->text, sizeof(c->text),
-                     "grace: no status is known and no source answers since %s, %lld s of %lld s are used (%s)",
+                     "grace: no status is known and no source answers since %s, %lld s of %lld s "
+                     "are used (%s)",
                      sl_time_text(when, since), (long long)(now.utc_s - since),
                      (long long)conf->grace_s, why);
             return;
@@ -254,7 +262,8 @@ bool revocation_advance(struct sl_decision *x, size_t i, struct sl_now now)
         }
         ident_wait_off(&c->wait);
         if (s->question)
-            note(c, SL_REVOCATION_UNAVAILABLE, origin_of(origin, s), "no answer within the deadline");
+            note(c, SL_REVOCATION_UNAVAILABLE, origin_of(origin, s),
+                 "no answer within the deadline");
         else
             note(c, s->rc ? s->rc : SL_REVOCATION_UNAVAILABLE, origin_of(origin, s), s->error);
     }

@@ -31,7 +31,8 @@ static void evict(struct sl_decider *d)
     struct search **oldest = NULL;
     for (size_t b = 0; b < IDENT_BUCKETS; b++)
         for (struct search **p = &d->search[b]; *p; p = &(*p)->next)
-            if (!(*p)->question && !(*p)->waiting && (!oldest || (*p)->used_ns < (*oldest)->used_ns))
+            if (!(*p)->question && !(*p)->waiting &&
+                (!oldest || (*p)->used_ns < (*oldest)->used_ns))
                 oldest = p;
     if (!oldest)
         return;
@@ -49,7 +50,7 @@ enum sl_rc search_get(struct search **out, struct sl_decider *d, struct director
     while (s && (s->dir != dir || strcmp(s->filter, filter) != 0))
         s = s->next;
     if (!s) {
-        if (d->search_n >= IDENT_SEARCHES_MAX)
+        if (d->search_n >= IDENT_SEARCHES_MAX && !d->busy)
             evict(d);
         s = calloc(1, sizeof(*s));
         char *copy = strdup(filter);
@@ -75,7 +76,8 @@ static void failed(struct search *s, enum sl_rc rc, const char *text, struct sl_
     for (unsigned i = 0; i < s->failures && wait_s < IDENT_BACKOFF_MAX_S; i++)
         wait_s *= 2;
     s->failures++;
-    s->retry_ns = now.mono_ns + (wait_s < IDENT_BACKOFF_MAX_S ? wait_s : IDENT_BACKOFF_MAX_S) * SL_NS_PER_S;
+    s->retry_ns =
+        now.mono_ns + (wait_s < IDENT_BACKOFF_MAX_S ? wait_s : IDENT_BACKOFF_MAX_S) * SL_NS_PER_S;
     s->rc = rc;
     snprintf(s->error, sizeof(s->error), "%s", text);
 }
@@ -153,7 +155,8 @@ void search_answer(struct sl_decider *d, struct search *s, enum sl_rc rc, const 
         struct sl_entry *e = sl_entries_new(&copy, sl_str(from->dn));
         for (size_t k = 0; e && k < from->n; k++)
             for (size_t j = 0; e && j < from->attr[k].n; j++)
-                if (!sl_entry_put(e, sl_str(from->attr[k].name), sl_buf_bytes(&from->attr[k].value[j])))
+                if (!sl_entry_put(e, sl_str(from->attr[k].name),
+                                  sl_buf_bytes(&from->attr[k].value[j])))
                     e = NULL;
         if (!e) {
             rc = SL_NO_MEMORY;

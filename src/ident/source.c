@@ -56,7 +56,8 @@ static void evict(struct sl_decider *d)
     struct source **oldest = NULL;
     for (size_t b = 0; b < IDENT_BUCKETS; b++)
         for (struct source **p = &d->source[b]; *p; p = &(*p)->next)
-            if (!(*p)->question && !(*p)->waiting && (!oldest || (*p)->used_ns < (*oldest)->used_ns))
+            if (!(*p)->question && !(*p)->waiting &&
+                (!oldest || (*p)->used_ns < (*oldest)->used_ns))
                 oldest = p;
     if (!oldest)
         return;
@@ -83,7 +84,7 @@ enum sl_rc source_get(struct source **out, struct sl_decider *d, enum source_kin
     while (s && memcmp(s->key, key, sizeof(key)) != 0)
         s = s->next;
     if (!s) {
-        if (d->source_n >= IDENT_SOURCES_MAX)
+        if (d->source_n >= IDENT_SOURCES_MAX && !d->busy)
             evict(d);
         s = calloc(1, sizeof(*s));
         char *copy = strdup(uri);
@@ -206,22 +207,24 @@ bool source_fetch(struct sl_decider *d, struct source *s, struct sl_now now)
     return true;
 }
 
-static enum sl_rc take_crl(struct sl_decider *d, struct source *s, struct sl_bytes body, int64_t utc_s,
-                           struct sl_err *err)
+static enum sl_rc take_crl(struct sl_decider *d, struct source *s, struct sl_bytes body,
+                           int64_t utc_s, struct sl_err *err)
 {
     SL_AUTO(sl_crl) *crl = NULL;
     SL_TRY(sl_crl_read(&crl, body, err));
     SL_TRY(sl_crl_verify(crl, s->issuer, err));
     if (sl_crl_this_update(crl) > utc_s + SL_REV_SKEW_S)
         return SL_FAIL(err, SL_REVOCATION_INVALID,
-                       "CRL of %s: thisUpdate lies in the future (RFC 5280 5.1.2.4)", sl_crl_issuer(crl));
+                       "CRL of %s: thisUpdate lies in the future (RFC 5280 5.1.2.4)",
+                       sl_crl_issuer(crl));
     if (s->crl) {
         /* An older list served again must not bring a revoked certificate back. */
         int order = sl_crl_number_cmp(crl, s->crl);
         if (order < 0 || (order == 0 && sl_crl_this_update(crl) < sl_crl_this_update(s->crl)))
-            return SL_FAIL(err, SL_REVOCATION_INVALID,
-                           "CRL of %s: number %s is below %s, which is known already (RFC 5280 5.2.3)",
-                           sl_crl_issuer(crl), sl_crl_number(crl), sl_crl_number(s->crl));
+            return SL_FAIL(
+                err, SL_REVOCATION_INVALID,
+                "CRL of %s: number %s is below %s, which is known already (RFC 5280 5.2.3)",
+                sl_crl_issuer(crl), sl_crl_number(crl), sl_crl_number(s->crl));
         if (!sl_bytes_eq(sl_crl_der(crl), sl_crl_der(s->crl)))
             d->changed = true;
     } else {
@@ -231,7 +234,8 @@ static enum sl_rc take_crl(struct sl_decider *d, struct source *s, struct sl_byt
     s->crl = sl_steal(&crl);
     if (utc_s > sl_crl_next_update(s->crl)) {
         s->have = true; /* within a grace window it may still serve */
-        return SL_FAIL(err, SL_REVOCATION_STALE, "CRL of %s: nextUpdate has passed (RFC 5280 5.1.2.5)",
+        return SL_FAIL(err, SL_REVOCATION_STALE,
+                       "CRL of %s: nextUpdate has passed (RFC 5280 5.1.2.5)",
                        sl_crl_issuer(s->crl));
     }
     return SL_OK;
@@ -245,9 +249,10 @@ static enum sl_rc take_ocsp(struct sl_decider *d, struct source *s, struct sl_by
     if (rc != SL_OK && rc != SL_REVOCATION_STALE)
         return rc;
     if (s->have && a.this_update < s->answer.this_update)
-        return SL_FAIL(err, SL_REVOCATION_INVALID,
-                       "OCSP response for certificate %s: older than the one known (RFC 6960 4.2.2.1)",
-                       sl_cert_name(s->cert));
+        return SL_FAIL(
+            err, SL_REVOCATION_INVALID,
+            "OCSP response for certificate %s: older than the one known (RFC 6960 4.2.2.1)",
+            sl_cert_name(s->cert));
     struct sl_buf copy = { 0 };
     if (!sl_buf_put(&copy, body))
         return SL_FAIL_MEM(err);
@@ -260,7 +265,8 @@ static enum sl_rc take_ocsp(struct sl_decider *d, struct source *s, struct sl_by
     return rc;
 }
 
-void source_offer(struct sl_decider *d, struct source *s, struct sl_bytes response, struct sl_now now)
+void source_offer(struct sl_decider *d, struct source *s, struct sl_bytes response,
+                  struct sl_now now)
 {
     if (s->kind == SOURCE_OCSP &&
         take_ocsp(d, s, response, (struct sl_bytes){ 0 }, now.utc_s, NULL) == SL_OK)
@@ -294,7 +300,8 @@ void source_answer(struct sl_decider *d, struct source *s, enum sl_rc rc, const 
 void source_tick(struct sl_decider *d, struct source *s, struct sl_now now)
 {
     if (s->question && now.mono_ns >= s->until_ns)
-        source_answer(d, s, SL_TIMEOUT, "no answer within the deadline", (struct sl_bytes){ 0 }, now);
+        source_answer(d, s, SL_TIMEOUT, "no answer within the deadline", (struct sl_bytes){ 0 },
+                      now);
     if (s->have && !s->question && now.mono_ns >= s->refresh_ns) {
         if (now.mono_ns - s->used_ns < IDENT_FORGET_S * SL_NS_PER_S && source_fetch(d, s, now))
             s->refresh_ns = s->until_ns;
@@ -332,7 +339,9 @@ enum sl_rc sl_decider_save(const struct sl_decider *d, struct sl_buf *out, struc
                          : s->crl ? sl_crl_der(s->crl)
                                   : sl_buf_bytes(&s->response));
     }
-    return sl_wr_ok(&w) ? SL_OK : SL_FAIL(err, SL_TOO_LARGE, "the revocation cache is too large to be saved");
+    return sl_wr_ok(&w)
+               ? SL_OK
+               : SL_FAIL(err, SL_TOO_LARGE, "the revocation cache is too large to be saved");
 }
 
 /* One source; what does not verify is left out: the cache is a help, never an authority. */

@@ -1,0 +1,79 @@
+/*
+ * A decision's evidence as lines of text: the same words for `policy test`, `audit show` and people.
+ */
+#include "sealane/decision.h"
+
+#include <string.h>
+
+static const char *text_of(const json_t *o, const char *key)
+{
+    const char *s = json_string_value(json_object_get(o, key));
+    return s ? s : "";
+}
+
+static bool line(struct sl_buf *out, const char *label, const char *value)
+{
+    return *value == '\0' || sl_buf_printf(out, "%-12s %s\n", label, value);
+}
+
+static bool path_lines(struct sl_buf *out, const json_t *list, const char *label)
+{
+    size_t i;
+    json_t *c;
+    bool ok = true;
+    json_array_foreach(list, i, c)
+    {
+        ok = ok && sl_buf_printf(out, "%-12s %s (serial %s), valid %s to %s, SHA-256 %s\n",
+                                 i == 0 ? label : "  issued by", text_of(c, "subject"),
+                                 text_of(c, "serial"), text_of(c, "not_before"),
+                                 text_of(c, "not_after"), text_of(c, "sha256"));
+    }
+    return ok;
+}
+
+static bool revocation_lines(struct sl_buf *out, const json_t *evidence)
+{
+    size_t i;
+    json_t *c;
+    bool ok = true;
+    if (strcmp(text_of(evidence, "revocation_mode"), "off") == 0)
+        return line(out, "revocation", "off: not asked");
+    json_array_foreach(json_object_get(evidence, "revocation"), i, c)
+    {
+        ok = ok && sl_buf_printf(out, "%-12s %s: %s", "revocation", text_of(c, "cert"),
+                                 text_of(c, "status"));
+        if (ok && *text_of(c, "source"))
+            ok = sl_buf_printf(out, ", by %s, thisUpdate %s, nextUpdate %s", text_of(c, "source"),
+                               text_of(c, "this_update"), text_of(c, "next_update"));
+        if (ok && *text_of(c, "text"))
+            ok = sl_buf_printf(out, "; %s", text_of(c, "text"));
+        ok = ok && sl_buf_put_str(out, "\n");
+    }
+    return ok;
+}
+
+bool sl_decision_story(struct sl_buf *out, const json_t *e)
+{
+    const json_t *binding = json_object_get(e, "binding"), *dir = json_object_get(e, "directory"),
+                 *policy = json_object_get(e, "policy");
+    bool ok = sl_buf_printf(out, "%-12s %s: %s: %s\n", "verdict", text_of(e, "verdict"),
+                            text_of(e, "reason"), text_of(e, "text")) &&
+              line(out, "connection", text_of(e, "connection")) &&
+              line(out, "identity", text_of(e, "id")) &&
+              line(out, "remote", text_of(e, "remote")) &&
+              line(out, "method", text_of(e, "method")) &&
+              path_lines(out, json_object_get(e, "presented"), "presented") &&
+              path_lines(out, json_object_get(e, "path"), "path") && revocation_lines(out, e);
+    if (ok && binding)
+        ok = sl_buf_printf(out, "%-12s %s: %s\n", "binding", text_of(binding, "rule"),
+                           text_of(binding, "value"));
+    ok = ok && line(out, "possession", text_of(e, "possession"));
+    if (ok && json_is_object(dir))
+        ok = sl_buf_printf(out, "%-12s %s: %s%s%s%s%s\n", "directory", text_of(dir, "name"),
+                           *text_of(dir, "entry") ? text_of(dir, "entry") : "no entry",
+                           *text_of(dir, "filter") ? ", filter " : "", text_of(dir, "filter"),
+                           *text_of(dir, "text") ? "; " : "", text_of(dir, "text"));
+    if (ok && policy)
+        ok = line(out, "policy", text_of(policy, "text"));
+    return ok && line(out, "ask again", text_of(e, "ask_again"));
+}
