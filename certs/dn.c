@@ -199,8 +199,11 @@ char *certs_name_text(char *out, size_t cap, const X509_NAME *name)
     if (bio && X509_NAME_print_ex(bio, name, 0, XN_FLAG_RFC2253) >= 0) {
         char *p = NULL;
         long n = BIO_get_mem_data(bio, &p);
-        if (n > 0)
-            sl_printable(out, cap, sl_bytes(p, (size_t)n));
+        /* RFC 2253 printing escapes what is not printable; this only makes sure of it. */
+        size_t k = 0;
+        for (; n > 0 && k < (size_t)n && k + 1 < cap; k++)
+            out[k] = (char)(p[k] >= ' ' && p[k] < 0x7f ? p[k] : '?');
+        out[k] = '\0';
     }
     BIO_free(bio);
     ERR_clear_error();

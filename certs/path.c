@@ -171,6 +171,11 @@ static enum sl_rc explain(X509_STORE_CTX *ctx, const struct run *run, STACK_OF(X
         return SL_FAIL(err, SL_CERT_BUDGET,
                        "certificate %.300s: the path to an anchor is longer than %d certificates",
                        run->subject, SL_PATH_MAX);
+    if (error == X509_V_ERR_INVALID_CA && x && (X509_get_extension_flags(x) & EXFLAG_KUSAGE) &&
+        (X509_get_extension_flags(x) & EXFLAG_CA) && !(X509_get_key_usage(x) & KU_KEY_CERT_SIGN))
+        return SL_FAIL(err, SL_CERT_KEY_USAGE,
+                       "certificate %.300s: its keyUsage lacks keyCertSign (RFC 5280 6.1.4 (n))",
+                       run->subject);
     if (v->rc == SL_CERT_UNKNOWN_CA && x) {
         X509 *bad = issuer_without_certsign(x, anchors, others);
         char issuer[352], wanted[256];

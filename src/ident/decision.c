@@ -17,8 +17,12 @@ static void put(json_t *o, const char *key, json_t *value)
 
 static void put_text(json_t *o, const char *key, const char *text)
 {
-    char safe[SL_ERR_TEXT_MAX + 64];
-    put(o, key, json_string(sl_printable(safe, sizeof(safe), sl_str(text))));
+    json_t *v = json_string(text);
+    if (!v) { /* not UTF-8 */
+        char safe[SL_ERR_TEXT_MAX + 64];
+        v = json_string(sl_printable(safe, sizeof(safe), sl_str(text)));
+    }
+    put(o, key, v);
 }
 
 static void put_time(json_t *o, const char *key, int64_t utc_s)

@@ -11,6 +11,7 @@
  */
 #include "src/ident/internal.h"
 
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -33,12 +34,24 @@ static int weight(enum sl_rc rc)
     }
 }
 
+/* Cuts what does not fit; arguments may be c's own texts. */
+static void say(struct cert_check *c, const char *fmt, ...) SL_PRINTF(2, 3);
+static void say(struct cert_check *c, const char *fmt, ...)
+{
+    char text[sizeof(c->text)];
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(text, sizeof(text), fmt, ap);
+    va_end(ap);
+    memcpy(c->text, text, sizeof(text));
+}
+
 static void note(struct cert_check *c, enum sl_rc rc, const char *origin, const char *text)
 {
     if (weight(rc) <= weight(c->rc))
         return;
     c->rc = rc;
-    snprintf(c->text, sizeof(c->text), "%s: %.400s", origin, text);
+    say(c, "%s: %.400s", origin, text);
 }
 
 static void settle(struct cert_check *c, const struct sl_cert *cert, const struct sl_rev_answer *a,
@@ -51,10 +64,9 @@ static void settle(struct cert_check *c, const struct sl_cert *cert, const struc
     snprintf(c->origin, sizeof(c->origin), "%s", origin);
     if (a->revoked) {
         c->rc = SL_REVOKED;
-        snprintf(c->text, sizeof(c->text), "certificate %.200s was revoked on %s%s%s, says %.180s",
-                 sl_cert_name(cert),
-                 a->revoked_utc_s ? sl_time_text(when, a->revoked_utc_s) : "a date unknown",
-                 *a->why ? ": " : "", a->why, origin);
+        say(c, "certificate %.200s was revoked on %s%s%s, says %.180s", sl_cert_name(cert),
+            a->revoked_utc_s ? sl_time_text(when, a->revoked_utc_s) : "a date unknown",
+            *a->why ? ": " : "", a->why, origin);
     } else {
         c->rc = SL_OK;
         c->text[0] = '\0';
@@ -184,10 +196,10 @@ static void conclude(struct sl_decision *x, size_t i, struct sl_now now)
     c->done = true;
     if (c->rc == SL_OK) {
         c->rc = SL_REVOCATION_NONE;
-        snprintf(c->text, sizeof(c->text),
-                 "it names no OCSP responder or CRL that trust %s may use, and no CRL file is its "
-                 "issuer's",
-                 conf->name);
+        say(c,
+            "it names no OCSP responder or CRL that trust %s may use, and no CRL file is its "
+            "issuer's",
+            conf->name);
     }
     enum sl_rc rc = c->rc;
     if (conf->revocation == SL_REVOCATION_GRACE && rc != SL_REVOCATION_UNKNOWN &&
@@ -197,28 +209,23 @@ static void conclude(struct sl_decision *x, size_t i, struct sl_now now)
         if (c->have_answer && age <= conf->grace_s) {
             c->rc = SL_OK;
             c->stale = true;
-            snprintf(c->text, sizeof(c->text),
-                     "grace: %.200s was good until %s; %lld s of %lld s past it are used",
-                     c->origin, sl_time_text(when, c->answer.next_update), (long long)age,
-                     (long long)conf->grace_s);
+            say(c, "grace: %.200s was good until %s; %lld s of %lld s past it are used", c->origin,
+                sl_time_text(when, c->answer.next_update), (long long)age,
+                (long long)conf->grace_s);
             return;
         }
         if (!c->have_answer && since && now.utc_s - since <= conf->grace_s) {
-            char why[300];
-            snprintf(why, sizeof(why), "%.299s", c->text);
             c->rc = SL_OK;
             c->blind = true;
-            snprintf(c->text, sizeof(c->text),
-                     "grace: no status is known and no source answers since %s, %lld s of %lld s "
-                     "are used (%s)",
-                     sl_time_text(when, since), (long long)(now.utc_s - since),
-                     (long long)conf->grace_s, why);
+            say(c,
+                "grace: no status is known and no source answers since %s, %lld s of %lld s "
+                "are used (%.299s)",
+                sl_time_text(when, since), (long long)(now.utc_s - since), (long long)conf->grace_s,
+                c->text);
             return;
         }
     }
-    char why[SL_ERR_TEXT_MAX];
-    snprintf(why, sizeof(why), "%s", c->text);
-    snprintf(c->text, sizeof(c->text), "certificate %.160s: %.340s", sl_cert_name(cert), why);
+    say(c, "certificate %.160s: %.340s", sl_cert_name(cert), c->text);
 }
 
 bool revocation_advance(struct sl_decision *x, size_t i, struct sl_now now)
@@ -235,7 +242,7 @@ bool revocation_advance(struct sl_decision *x, size_t i, struct sl_now now)
         if (find_sources(x, i, now, &err) != SL_OK) {
             c->done = true;
             c->rc = err.rc;
-            snprintf(c->text, sizeof(c->text), "%s", sl_err_text(&err));
+            say(c, "%s", sl_err_text(&err));
             return true;
         }
         look_around(x, i, now);

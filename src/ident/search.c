@@ -109,8 +109,9 @@ static void search_file(struct sl_decider *d, struct search *s, struct sl_now no
     const struct sl_conf_directory *conf = s->dir->conf;
     if (!s->dir->loaded)
         (void)SL_FAIL(&err, SL_DIR_UNAVAILABLE, "%s was not read", conf->file);
-    else if (sl_filter_parse(&f, s->filter, &err) == SL_OK)
-        (void)sl_ldif_search(&found, &s->dir->all, conf->base, conf->scope, f, 2, &err);
+    else if (sl_filter_parse(&f, s->filter, &err) == SL_OK &&
+             sl_ldif_search(&found, &s->dir->all, conf->base, conf->scope, f, 2, &err) == SL_OK)
+        sl_err_reset(&err);
     if (err.rc == SL_OK) {
         succeeded(d, s, &found, now);
         s->fresh_ns = now.mono_ns; /* asking the file again costs nothing */
