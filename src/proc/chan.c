@@ -18,6 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/random.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -82,7 +83,9 @@ static void on_gone(evutil_socket_t fd, short what, void *arg);
 static void waiting_add(struct chan *c, struct waiting *w)
 {
     pthread_mutex_lock(&c->mutex);
-    w->id = ++c->next_id;
+    if (++c->next_id == 0)
+        c->next_id = 1; /* 0 is a notice */
+    w->id = c->next_id;
     w->next = c->waiting[w->id % BUCKETS];
     c->waiting[w->id % BUCKETS] = w;
     pthread_mutex_unlock(&c->mutex);
@@ -274,6 +277,12 @@ enum sl_rc chan_new(struct chan **out, struct event_base *base, int fd, const ch
     size_t n = strlen(peer) < sizeof(c->peer) ? strlen(peer) : sizeof(c->peer) - 1;
     memcpy(c->peer, peer, n);
     pthread_mutex_init(&c->mutex, NULL);
+    /*
+     * A process may answer what the predecessor of this one had asked. Ids that start anywhere make
+     * sure that such an answer meets no request of ours.
+     */
+    if (getrandom(&c->next_id, sizeof(c->next_id), 0) != sizeof(c->next_id))
+        c->next_id = (uint64_t)sl_clock_mono_ns() << 16;
     if (fd >= 0) {
         enum sl_rc rc = take_fd(c, fd, err);
         if (rc != SL_OK) {

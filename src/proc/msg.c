@@ -211,7 +211,20 @@ static void msg_none_read(struct msg_none *m, struct sl_rd *r)
     m->unused = 0;
 }
 
-/* role (1), file, user (4), group (4), n, role (1)..., n, name... */
+static void msg_hand_write(const struct msg_hand *m, struct sl_wr *w)
+{
+    sl_wr_u16(w, (uint16_t)m->name_n);
+    for (size_t i = 0; i < m->name_n; i++)
+        wr_text(w, m->name[i]);
+}
+static void msg_hand_read(struct msg_hand *m, struct sl_rd *r)
+{
+    m->name_n = rd_count(r, SL_ARRAY_LEN(m->name));
+    for (size_t i = 0; i < m->name_n; i++)
+        rd_text(r, m->name[i], sizeof(m->name[i]));
+}
+
+/* role (1), file, user (4), group (4), n, role (1)... */
 static void msg_start_write(const struct msg_start *m, struct sl_wr *w)
 {
     sl_wr_u8(w, m->role);
@@ -221,9 +234,6 @@ static void msg_start_write(const struct msg_start *m, struct sl_wr *w)
     sl_wr_u16(w, (uint16_t)m->link_n);
     for (size_t i = 0; i < m->link_n; i++)
         sl_wr_u8(w, m->link[i]);
-    sl_wr_u16(w, (uint16_t)m->fd_n);
-    for (size_t i = 0; i < m->fd_n; i++)
-        wr_text(w, m->fd[i]);
 }
 static void msg_start_read(struct msg_start *m, struct sl_rd *r)
 {
@@ -234,9 +244,6 @@ static void msg_start_read(struct msg_start *m, struct sl_rd *r)
     m->link_n = rd_count(r, SL_ARRAY_LEN(m->link));
     for (size_t i = 0; i < m->link_n; i++)
         m->link[i] = sl_rd_u8(r);
-    m->fd_n = rd_count(r, SL_ARRAY_LEN(m->fd));
-    for (size_t i = 0; i < m->fd_n; i++)
-        rd_text(r, m->fd[i], sizeof(m->fd[i]));
 }
 
 static void msg_link_write(const struct msg_link *m, struct sl_wr *w)
@@ -793,6 +800,15 @@ static void msg_ctl_request_read(struct msg_ctl_request *m, struct sl_rd *r)
 {
     rd_text(r, m->verb, sizeof(m->verb));
     m->json = sl_rd_part32(r);
+}
+
+static void msg_ctl_cancel_write(const struct msg_ctl_cancel *m, struct sl_wr *w)
+{
+    sl_wr_u64(w, m->id);
+}
+static void msg_ctl_cancel_read(struct msg_ctl_cancel *m, struct sl_rd *r)
+{
+    m->id = sl_rd_u64(r);
 }
 
 static void msg_ctl_reply_write(const struct msg_ctl_reply *m, struct sl_wr *w)

@@ -25,7 +25,7 @@
 #define MSG_KEY_NAME_MAX   96 /* with NUL */
 #define MSG_PATH_MAX       1024
 #define MSG_LDAP_ATTRS_MAX 64
-#define MSG_FDS_MAX        60
+#define MSG_FDS_MAX        48
 #define MSG_PROCS_MAX      16
 
 /* ---- keyring ------------------------------------------------------------------------------- */
@@ -195,6 +195,9 @@ struct msg_ctl_request {
     char verb[48];
     struct sl_bytes json; /* arguments: one object, or empty */
 };
+struct msg_ctl_cancel { /* nobody waits for more answers */
+    uint64_t id;
+};
 struct msg_ctl_reply {
     enum sl_rc rc;
     char text[SL_ERR_TEXT_MAX];
@@ -203,18 +206,18 @@ struct msg_ctl_reply {
 };
 
 /* ---- supervisor and every role ------------------------------------------------------------- */
-/*
- * The first message to a role. Descriptors follow in the order: the configuration, one per link,
- * one per name.
- */
+/* Descriptors for a role, one per name; before its START, in as many messages as it takes. */
+struct msg_hand {
+    char name[MSG_FDS_MAX][96];
+    size_t name_n;
+};
+/* Now the role may start. Descriptors: the configuration, then one per link. */
 struct msg_start {
     uint8_t role;
     char config_file[MSG_PATH_MAX]; /* for messages */
     uint32_t user, group;
     uint8_t link[MSG_PROCS_MAX]; /* roles */
     size_t link_n;
-    char fd[MSG_FDS_MAX][96]; /* names of handed descriptors */
-    size_t fd_n;
 };
 struct msg_link { /* the role's successor; its socket is the descriptor */
     uint8_t role;
@@ -243,6 +246,7 @@ struct msg_none { /* a message that is its type alone */
     X(MSG_LINK, 4, msg_link, msg_link)                                   \
     X(MSG_PROCS_ASK, 5, msg_none, msg_none)                              \
     X(MSG_PROCS, 6, msg_procs, msg_procs)                                \
+    X(MSG_HAND, 7, msg_hand, msg_hand)                                   \
     X(MSG_KEY_SIGN, 16, msg_key_sign, msg_key_sign)                      \
     X(MSG_KEY_DECRYPT, 17, msg_key_decrypt, msg_key_decrypt)             \
     X(MSG_KEY_GENERATE, 18, msg_key_generate, msg_key_generate)          \
@@ -277,7 +281,8 @@ struct msg_none { /* a message that is its type alone */
     X(MSG_REVOKED, 98, msg_revoked, msg_revoked)                         \
     X(MSG_AUTHORITY_CERTS, 99, msg_authority_certs, msg_authority_certs) \
     X(MSG_CTL_REQUEST, 112, msg_ctl_request, msg_ctl_request)            \
-    X(MSG_CTL_REPLY, 113, msg_ctl_reply, msg_ctl_reply)
+    X(MSG_CTL_REPLY, 113, msg_ctl_reply, msg_ctl_reply)                  \
+    X(MSG_CTL_CANCEL, 114, msg_ctl_cancel, msg_ctl_cancel)
 
 enum msg_type {
 #define MSG_ENUM(type, number, st, stem) type = number,

@@ -55,8 +55,10 @@ struct proc_role {
 
 /*
  * A descriptor that the supervisor opened, -1 when there is none. The caller owns what it takes.
+ * UDP sockets are non-blocking, bound, and tell the local address (IP_PKTINFO, IPV6_PKTINFO).
  *   ike: "udp500v4" "udp4500v4" "udp500v6" "udp4500v6"
- *   esp: "esp4500v4" "esp4500v6" "rawespv4" "rawespv6" "tun"
+ *   esp: "esp4500v4" "esp4500v6" "rawespv4" "rawespv6" "tun" (IFF_TUN, IFF_NO_PI, IFF_VNET_HDR;
+ *     it may set TUNSETOFFLOAD itself)
  *   identity: "challenge:<scep>"
  *   fetch: "password:<directory>" "client_key:<directory>" "client_cert:<directory>" "ca:<directory>"
  *   keyring: "key:<identity>" "psk:<psk>"
@@ -72,7 +74,10 @@ void proc_stop(struct proc_role *p, int status);
  * Control verbs. args is an object, never NULL, borrowed. Every request is answered by
  * proc_ctl_reply until more is false; a request may be kept and answered later, from the loop's
  * thread. Both "status" and every verb of its own belong in a role's table; an unknown verb is
- * answered here.
+ * answered here. The result of "status" is an object; its member "problems", when there is one, is
+ * an array of { "text": what is wrong, "do": what to do }.
+ *
+ * Which verb goes to which role is decided by its first word, in role_control.c.
  */
 struct proc_ctl; /* one request; freed by its last answer */
 struct proc_verb {
@@ -84,6 +89,19 @@ void proc_control(struct proc_role *p, const struct proc_verb *verbs, size_t n);
 void proc_ctl_reply(struct proc_ctl *q, enum sl_rc rc, const char *text, const json_t *result,
                     bool more);
 void proc_ctl_fail(struct proc_ctl *q, const struct sl_err *err);
+/* false: nobody waits any more. A request that was kept is still to be ended with a last answer. */
+bool proc_ctl_alive(const struct proc_ctl *q);
+#ifdef SL_FAULTS
+/* What a test makes a process try (args.try), to see that it is refused: a new object, or NULL. */
+json_t *proc_attempt(const json_t *args);
+#endif
+
+/*
+ * For main(): receives what the supervisor hands over on descriptor PROC_START_FD, confines the
+ * process and runs entry. The exit status.
+ */
+#define PROC_START_FD 3
+int proc_role_main(enum proc_role_id role, int (*entry)(struct proc_role *));
 
 /* The roles, one file each: src/cmd/sealaned/role_NAME.c. */
 int role_ike(struct proc_role *p);

@@ -1,0 +1,35 @@
+/*
+ * The fetch role's two halves: HTTP on the event loop (role_fetch.c) and LDAP in threads
+ * (fetch_ldap.c).
+ */
+#ifndef SL_FETCH_H
+#define SL_FETCH_H
+
+#include "src/proc/role.h"
+
+struct transfer;
+struct ldap_pool;
+
+struct fetch {
+    struct proc_role *p;
+    void *multi; /* CURLM */
+    struct event *timer;
+    struct transfer *transfers;
+    unsigned transfers_n;
+    uint64_t asked, done, failed;
+    struct ldap_pool *pools; /* one per configured LDAP directory, and one for URIs */
+    size_t pools_n;
+};
+
+void fetch_answer_http(struct fetch *f, uint64_t id, const struct msg_http_reply *m);
+
+SL_MUST_USE enum sl_rc fetch_ldap_open(struct fetch *f, struct sl_err *err);
+void fetch_ldap_close(struct fetch *f);
+/* Answers with LDAP_REPLY, later or at once. */
+void fetch_ldap_search(struct fetch *f, uint64_t id, const struct msg_ldap *m);
+/* An ldap:// or ldaps:// URI (RFC 4516): its first attribute's first value, as HTTP_REPLY. */
+SL_MUST_USE enum sl_rc fetch_ldap_uri(struct fetch *f, uint64_t id, const struct msg_http *m,
+                                      struct sl_err *err);
+json_t *fetch_ldap_status(const struct fetch *f);
+
+#endif

@@ -1,0 +1,640 @@
+/*
+ * LDAP searches by libldap (RFC 4511, 4513, 4516), which blocks: so each configured directory has a
+ * few threads of its own, each with a connection that it keeps. A dead server occupies only them,
+ * and the loop answers every request at its deadline, whatever its thread is doing.
+ *
+ * A job belongs to the queue, then to a thread, then to the loop, which alone frees it.
+ */
+#include "src/cmd/sealaned/fetch.h"
+
+#include "sealane/time.h"
+
+#include <errno.h>
+#include <ldap.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define THREADS          2 /* for each directory */
+#define QUEUE_MAX        1000
+#define ANSWER_BYTES_MAX ((size_t)8 << 20)
+#define DEADLINE_MS      5000
+#define DEADLINE_MAX_MS  60000
+#define LIMIT_DEFAULT    100
+#define PATH_OF_FD       32
+
+struct job {
+    struct job *next;
+    struct ldap_pool *pool;
+    uint64_t id;   /* of the request */
+    bool http;     /* answered by HTTP_REPLY */
+    bool answered; /* the loop's; at the deadline */
+    struct event *timer;
+    int64_t end_ns;
+    struct msg_ldap ask; /* base and filter point to the copies below */
+    char *base, *filter, *uri;
+    /* the thread's answer */
+    enum sl_rc rc;
+    struct sl_err err;
+    struct sl_buf entries;
+    uint32_t entry_n;
+    struct sl_buf value; /* of a URI */
+};
+
+struct ldap_pool {
+    struct fetch *f;
+    const struct sl_conf_directory *d;                      /* NULL: the pool of URIs */
+    char ca[PATH_OF_FD], cert[PATH_OF_FD], key[PATH_OF_FD]; /* paths that libldap reads */
+    int fd[3];
+    struct sl_secret password;
+    pthread_t thread[THREADS];
+    unsigned threads;
+    struct event *done_event;
+    uint64_t asked, failed; /* the loop's */
+    pthread_mutex_t mutex;
+    pthread_cond_t cond;
+    /* under mutex */
+    struct job *first, **last;
+    unsigned queued;
+    struct job *done;
+    bool stop;
+};
+
+/* ---- the loop's side --------------------------------------------------------------------------- */
+static void job_free(struct job *j)
+{
+    if (j->timer)
+        event_free(j->timer);
+    free(j->base);
+    free(j->filter);
+    free(j->uri);
+    sl_buf_clear(&j->entries);
+    sl_buf_clear(&j->value);
+    free(j);
+}
+
+static void answer(struct job *j, enum sl_rc rc, const char *text)
+{
+    struct fetch *f = j->pool->f;
+    struct sl_err err = { 0 };
+    j->answered = true;
+    if (rc == SL_OK) {
+        f->done++;
+    } else {
+        f->failed++;
+        j->pool->failed++;
+    }
+    if (j->http) {
+        struct msg_http_reply m = { .rc = rc, .status = 200, .body = sl_buf_bytes(&j->value) };
+        (void)snprintf(m.text, sizeof(m.text), "%s", text);
+        fetch_answer_http(f, j->id, &m);
+        return;
+    }
+    struct msg_ldap_reply m = { .rc = rc };
+    (void)snprintf(m.text, sizeof(m.text), "%s", text);
+    if (rc == SL_OK) {
+        m.entry_n = j->entry_n;
+        m.entries = sl_buf_bytes(&j->entries);
+    }
+    if (msg_answer(f->p->link[PROC_IDENTITY], j->id, MSG_LDAP_REPLY, &m, false, &err) != SL_OK)
+        sl_log_err(SL_LOG_WARN, &err, "answer to identity");
+}
+
+static const char *pool_name(const struct ldap_pool *p)
+{
+    return p->d ? p->d->name : "LDAP URIs";
+}
+
+static void on_deadline(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd, (void)what;
+    struct job *j = arg;
+    char text[SL_ERR_TEXT_MAX];
+    (void)snprintf(text, sizeof(text), "%s: no answer within the deadline", pool_name(j->pool));
+    answer(j, SL_TIMEOUT, text);
+}
+
+static void on_done(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd, (void)what;
+    struct ldap_pool *p = arg;
+    pthread_mutex_lock(&p->mutex);
+    struct job *j = p->done;
+    p->done = NULL;
+    pthread_mutex_unlock(&p->mutex);
+    while (j) {
+        struct job *next = j->next;
+        if (!j->answered)
+            answer(j, j->rc, j->rc == SL_OK ? "" : sl_err_text(&j->err));
+        job_free(j);
+        j = next;
+    }
+}
+
+static enum sl_rc enqueue(struct ldap_pool *p, struct job *j, uint32_t deadline_ms,
+                          struct sl_err *err)
+{
+    int64_t ms = deadline_ms ? deadline_ms : DEADLINE_MS;
+    if (ms > DEADLINE_MAX_MS)
+        ms = DEADLINE_MAX_MS;
+    j->pool = p;
+    j->end_ns = sl_clock_mono_ns() + ms * SL_NS_PER_MS;
+    j->timer = evtimer_new(p->f->p->base, on_deadline, j);
+    struct timeval tv = { .tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000 };
+    if (!j->timer || evtimer_add(j->timer, &tv) < 0)
+        return SL_FAIL_MEM(err);
+    p->asked++;
+    pthread_mutex_lock(&p->mutex);
+    bool full = p->queued >= QUEUE_MAX;
+    if (!full) {
+        *p->last = j;
+        p->last = &j->next;
+        p->queued++;
+        pthread_cond_signal(&p->cond);
+    }
+    pthread_mutex_unlock(&p->mutex);
+    if (full)
+        return SL_FAIL(err, SL_UNAVAILABLE, "%s: %d searches wait already", pool_name(p),
+                       QUEUE_MAX);
+    return SL_OK;
+}
+
+static struct ldap_pool *find_pool(struct fetch *f, const char *directory)
+{
+    for (size_t i = 0; i < f->pools_n; i++)
+        if (f->pools[i].d ? directory && !strcmp(f->pools[i].d->name, directory) : !directory)
+            return &f->pools[i];
+    return NULL;
+}
+
+void fetch_ldap_search(struct fetch *f, uint64_t id, const struct msg_ldap *m)
+{
+    struct sl_err err = { 0 };
+    struct ldap_pool *p = find_pool(f, m->directory);
+    struct job *j = calloc(1, sizeof(*j));
+    enum sl_rc rc = SL_OK;
+    if (!p)
+        rc = SL_FAIL(&err, SL_NOT_FOUND, "there is no LDAP directory \"%s\"", m->directory);
+    else if (!j)
+        rc = SL_FAIL_MEM(&err);
+    if (rc == SL_OK) {
+        j->id = id;
+        j->ask = *m;
+        j->base = sl_strdup_bytes(m->base);
+        j->filter = sl_strdup_bytes(m->filter);
+        rc = j->base && j->filter ? enqueue(p, j, m->deadline_ms, &err)
+                                  : SL_FAIL(&err, SL_MALFORMED, "base or filter holds a NUL");
+    }
+    if (rc == SL_OK)
+        return;
+    struct msg_ldap_reply a = { .rc = rc };
+    (void)snprintf(a.text, sizeof(a.text), "%s", sl_err_text(&err));
+    f->failed++;
+    if (msg_answer(f->p->link[PROC_IDENTITY], id, MSG_LDAP_REPLY, &a, false, &err) != SL_OK)
+        sl_log_err(SL_LOG_WARN, &err, "answer to identity");
+    if (j)
+        job_free(j);
+}
+
+enum sl_rc fetch_ldap_uri(struct fetch *f, uint64_t id, const struct msg_http *m,
+                          struct sl_err *err)
+{
+    struct ldap_pool *p = find_pool(f, NULL);
+    struct job *j = calloc(1, sizeof(*j));
+    if (!j || !p) {
+        free(j);
+        return SL_FAIL_MEM(err);
+    }
+    j->id = id;
+    j->http = true;
+    j->ask.limit = 1;
+    j->uri = sl_strdup_bytes(m->uri);
+    enum sl_rc rc =
+        j->uri ? enqueue(p, j, m->deadline_ms, err) : SL_FAIL(err, SL_MALFORMED, "URI holds a NUL");
+    if (rc != SL_OK)
+        job_free(j);
+    return rc;
+}
+
+json_t *fetch_ldap_status(const struct fetch *f)
+{
+    json_t *all = json_array();
+    for (size_t i = 0; i < f->pools_n; i++) {
+        struct ldap_pool *p = &f->pools[i];
+        if (!p->d)
+            continue;
+        pthread_mutex_lock(&p->mutex);
+        unsigned queued = p->queued;
+        pthread_mutex_unlock(&p->mutex);
+        json_array_append_new(all,
+                              json_pack("{s:s, s:s, s:I, s:I, s:i}", "directory", p->d->name, "uri",
+                                        p->d->uri, "asked", (json_int_t)p->asked, "failed",
+                                        (json_int_t)p->failed, "waiting", (int)queued));
+    }
+    return all;
+}
+
+/* ---- a thread's side: connecting --------------------------------------------------------------- */
+static enum sl_rc ldap_failed(const struct ldap_pool *p, LDAP *ld, const char *what, int e,
+                              struct sl_err *err)
+{
+    char *detail = NULL;
+    if (ld)
+        ldap_get_option(ld, LDAP_OPT_DIAGNOSTIC_MESSAGE, &detail);
+    enum sl_rc rc =
+        e == LDAP_FILTER_ERROR || e == LDAP_DECODING_ERROR ? SL_DIR_BAD_ANSWER : SL_DIR_UNAVAILABLE;
+    char safe[160] = "";
+    if (detail && *detail)
+        sl_printable(safe, sizeof(safe), sl_str(detail));
+    (void)SL_FAIL(err, rc, "directory %s: %s: %s%s%s", pool_name(p), what, ldap_err2string(e),
+                  *safe ? ": " : "", safe);
+    if (detail)
+        ldap_memfree(detail);
+    return rc;
+}
+
+static struct timeval time_left(const struct job *j)
+{
+    int64_t ns = j->end_ns - sl_clock_mono_ns();
+    if (ns < SL_NS_PER_MS)
+        ns = SL_NS_PER_MS;
+    return (struct timeval){ .tv_sec = ns / SL_NS_PER_S, .tv_usec = ns % SL_NS_PER_S / 1000 };
+}
+
+static bool set_tls(const struct ldap_pool *p, LDAP *ld)
+{
+    int demand = LDAP_OPT_X_TLS_DEMAND, least = LDAP_OPT_X_TLS_PROTOCOL_TLS1_2, client = 0;
+    bool good = ldap_set_option(ld, LDAP_OPT_X_TLS_REQUIRE_CERT, &demand) == 0 &&
+                ldap_set_option(ld, LDAP_OPT_X_TLS_PROTOCOL_MIN, &least) == 0;
+    if (*p->ca)
+        good = good && ldap_set_option(ld, LDAP_OPT_X_TLS_CACERTFILE, p->ca) == 0;
+    if (*p->cert && *p->key)
+        good = good && ldap_set_option(ld, LDAP_OPT_X_TLS_CERTFILE, p->cert) == 0 &&
+               ldap_set_option(ld, LDAP_OPT_X_TLS_KEYFILE, p->key) == 0;
+    return good && ldap_set_option(ld, LDAP_OPT_X_TLS_NEWCTX, &client) == 0;
+}
+
+static enum sl_rc bind_as(const struct ldap_pool *p, LDAP *ld, struct sl_err *err)
+{
+    const struct sl_conf_directory *d = p->d;
+    struct berval password = { 0 };
+    int e;
+    if (!d)
+        return SL_OK; /* anonymous: LDAP needs no bind for that (RFC 4513 4) */
+    if (d->sasl_external) {
+        e = ldap_sasl_bind_s(ld, NULL, "EXTERNAL", &password, NULL, NULL, NULL);
+        return e ? ldap_failed(p, ld, "SASL EXTERNAL", e, err) : SL_OK;
+    }
+    if (!*d->bind_dn)
+        return SL_OK;
+    /* a name without a password is an anonymous bind that looks like a success (RFC 4513 5.1.2) */
+    if (!p->password.len)
+        return SL_FAIL(err, SL_DIR_UNAVAILABLE, "directory %s: no password for %s", d->name,
+                       d->bind_dn);
+    password = (struct berval){ .bv_val = (char *)p->password.p, .bv_len = p->password.len };
+    e = ldap_sasl_bind_s(ld, d->bind_dn, LDAP_SASL_SIMPLE, &password, NULL, NULL, NULL);
+    return e ? ldap_failed(p, ld, "bind", e, err) : SL_OK;
+}
+
+static enum sl_rc connect_to(const struct ldap_pool *p, const struct job *j, const char *uri,
+                             bool starttls, LDAP **out, struct sl_err *err)
+{
+    LDAP *ld = NULL;
+    int version = LDAP_VERSION3, e = ldap_initialize(&ld, uri);
+    struct timeval tv = time_left(j);
+    if (e)
+        return ldap_failed(p, NULL, uri, e, err);
+    bool good = ldap_set_option(ld, LDAP_OPT_PROTOCOL_VERSION, &version) == 0 &&
+                ldap_set_option(ld, LDAP_OPT_REFERRALS, LDAP_OPT_OFF) == 0 &&
+                ldap_set_option(ld, LDAP_OPT_NETWORK_TIMEOUT, &tv) == 0 &&
+                ldap_set_option(ld, LDAP_OPT_TIMEOUT, &tv) == 0;
+    bool tls = starttls || !strncmp(uri, "ldaps://", 8);
+    if (good && tls)
+        good = set_tls(p, ld);
+    enum sl_rc rc = good ? SL_OK : ldap_failed(p, ld, "options", LDAP_LOCAL_ERROR, err);
+    if (rc == SL_OK && starttls && (e = ldap_start_tls_s(ld, NULL, NULL)))
+        rc = ldap_failed(p, ld, "StartTLS", e, err);
+    if (rc == SL_OK)
+        rc = bind_as(p, ld, err);
+    if (rc != SL_OK) {
+        ldap_unbind_ext_s(ld, NULL, NULL);
+        return rc;
+    }
+    *out = ld;
+    return SL_OK;
+}
+
+/* ---- a thread's side: searching ---------------------------------------------------------------- */
+static bool add_values(LDAP *ld, LDAPMessage *entry, const char *attr, struct sl_wr *w, uint32_t *n)
+{
+    struct berval **v = ldap_get_values_len(ld, entry, attr);
+    for (size_t i = 0; v && v[i]; i++) {
+        struct msg_ldap_value value = { .attr = sl_str(attr),
+                                        .value = sl_bytes(v[i]->bv_val, v[i]->bv_len) };
+        msg_ldap_value_write(&value, w);
+        ++*n;
+    }
+    ldap_value_free_len(v);
+    return sl_wr_ok(w);
+}
+
+static bool add_entry(struct job *j, LDAP *ld, LDAPMessage *entry)
+{
+    SL_AUTO_BUF values = { 0 };
+    struct sl_wr vw = sl_wr_buf(&values, ANSWER_BYTES_MAX);
+    struct sl_wr ew = sl_wr_buf(&j->entries, ANSWER_BYTES_MAX);
+    struct msg_ldap_entry e = { 0 };
+    BerElement *ber = NULL;
+    bool good = true;
+    char *dn = ldap_get_dn(ld, entry);
+    for (char *a = ldap_first_attribute(ld, entry, &ber); a && good;
+         a = ldap_next_attribute(ld, entry, ber)) {
+        good = add_values(ld, entry, a, &vw, &e.value_n);
+        ldap_memfree(a);
+    }
+    ber_free(ber, 0);
+    e.dn = sl_str(dn ? dn : "");
+    e.values = sl_buf_bytes(&values);
+    if (good)
+        msg_ldap_entry_write(&e, &ew);
+    ldap_memfree(dn);
+    j->entry_n++;
+    return good && sl_wr_ok(&ew);
+}
+
+static enum sl_rc take_entries(struct job *j, LDAP *ld, LDAPMessage *result, struct sl_err *err)
+{
+    for (LDAPMessage *m = ldap_first_entry(ld, result); m; m = ldap_next_entry(ld, m))
+        if (j->entry_n < j->ask.limit && !add_entry(j, ld, m))
+            return SL_FAIL(err, SL_TOO_LARGE, "directory %s: answer is over %zu bytes",
+                           pool_name(j->pool), ANSWER_BYTES_MAX);
+    return SL_OK;
+}
+
+/* LDAP's code; LDAP_SUCCESS with *rc when entries came. */
+static int search_once(struct job *j, LDAP *ld, enum sl_rc *rc)
+{
+    char *attrs[MSG_LDAP_ATTRS_MAX + 1] = { 0 };
+    LDAPMessage *result = NULL;
+    struct timeval tv = time_left(j);
+    for (size_t i = 0; i < j->ask.attr_n; i++)
+        attrs[i] = j->ask.attr[i];
+    int e =
+        ldap_search_ext_s(ld, j->base, (int)j->ask.scope, j->filter, j->ask.attr_n ? attrs : NULL,
+                          0, NULL, NULL, &tv, (int)j->ask.limit, &result);
+    /* "more than you asked for" comes with as many as were asked for */
+    if (e == LDAP_SUCCESS || e == LDAP_SIZELIMIT_EXCEEDED) {
+        *rc = take_entries(j, ld, result, &j->err);
+        e = LDAP_SUCCESS;
+    } else if (e == LDAP_NO_SUCH_OBJECT) {
+        *rc = SL_OK; /* nothing found */
+        e = LDAP_SUCCESS;
+    }
+    ldap_msgfree(result);
+    return e;
+}
+
+static bool connection_lost(int e)
+{
+    return e == LDAP_SERVER_DOWN || e == LDAP_CONNECT_ERROR || e == LDAP_UNAVAILABLE ||
+           e == LDAP_TIMEOUT;
+}
+
+static void hang_up(LDAP **ld)
+{
+    if (*ld)
+        ldap_unbind_ext_s(*ld, NULL, NULL);
+    *ld = NULL;
+}
+
+static void run_search(struct job *j, LDAP **ld)
+{
+    const struct sl_conf_directory *d = j->pool->d;
+    bool kept = *ld != NULL;
+    if (!j->ask.limit)
+        j->ask.limit = LIMIT_DEFAULT;
+    for (;;) {
+        j->rc = SL_OK;
+        if (!*ld)
+            j->rc = connect_to(j->pool, j, d->uri,
+                               d->starttls && strncmp(d->uri, "ldaps://", 8) != 0 &&
+                                   strncmp(d->uri, "ldapi://", 8) != 0,
+                               ld, &j->err);
+        if (j->rc != SL_OK)
+            return;
+        int e = search_once(j, *ld, &j->rc);
+        if (e == LDAP_SUCCESS)
+            return;
+        j->rc = ldap_failed(j->pool, *ld, "search", e, &j->err);
+        if (connection_lost(e))
+            hang_up(ld);
+        /* a connection that was kept may have been closed meanwhile: once more on a new one */
+        if (!kept || *ld || e == LDAP_TIMEOUT)
+            return;
+        kept = false;
+    }
+}
+
+/* ---- a thread's side: URIs --------------------------------------------------------------------- */
+static void take_first_value(struct job *j)
+{
+    struct sl_rd r = sl_rd(sl_buf_bytes(&j->entries));
+    struct msg_ldap_entry e;
+    struct msg_ldap_value v;
+    if (!j->entry_n || !msg_ldap_entry_read(&e, &r) || !e.value_n) {
+        j->rc = SL_FAIL(&j->err, SL_NOT_FOUND, "the directory has no such value");
+        return;
+    }
+    struct sl_rd values = sl_rd(e.values);
+    if (!msg_ldap_value_read(&v, &values) || !sl_buf_put(&j->value, v.value))
+        j->rc = SL_FAIL_MEM(&j->err);
+}
+
+static void run_uri(struct job *j)
+{
+    LDAPURLDesc *u = NULL;
+    LDAP *ld = NULL;
+    char server[512];
+    if (ldap_url_parse(j->uri, &u) != LDAP_URL_SUCCESS || !u->lud_host || !*u->lud_host ||
+        !u->lud_attrs || !u->lud_attrs[0] || strlen(u->lud_attrs[0]) >= sizeof(j->ask.attr[0]) ||
+        u->lud_crit_exts) {
+        j->rc = SL_FAIL(&j->err, SL_UNSUPPORTED, "LDAP URI needs a host and one attribute");
+        ldap_free_urldesc(u);
+        return;
+    }
+    bool v6 = strchr(u->lud_host, ':') != NULL;
+    (void)snprintf(server, sizeof(server), "%s://%s%s%s:%d", u->lud_scheme, v6 ? "[" : "",
+                   u->lud_host, v6 ? "]" : "", u->lud_port);
+    j->base = strdup(u->lud_dn ? u->lud_dn : "");
+    j->filter = strdup(u->lud_filter ? u->lud_filter : "(objectClass=*)");
+    (void)snprintf(j->ask.attr[0], sizeof(j->ask.attr[0]), "%s", u->lud_attrs[0]);
+    j->ask.attr_n = 1;
+    j->ask.scope = u->lud_scope == LDAP_SCOPE_SUBTREE    ? MSG_LDAP_SUB
+                   : u->lud_scope == LDAP_SCOPE_ONELEVEL ? MSG_LDAP_ONE
+                                                         : MSG_LDAP_BASE;
+    ldap_free_urldesc(u);
+    if (!j->base || !j->filter) {
+        j->rc = SL_FAIL_MEM(&j->err);
+        return;
+    }
+    j->rc = connect_to(j->pool, j, server, false, &ld, &j->err);
+    if (j->rc == SL_OK) {
+        int e = search_once(j, ld, &j->rc);
+        if (e != LDAP_SUCCESS)
+            j->rc = ldap_failed(j->pool, ld, server, e, &j->err);
+    }
+    if (j->rc == SL_OK)
+        take_first_value(j);
+    hang_up(&ld);
+}
+
+static void *work(void *arg)
+{
+    struct ldap_pool *p = arg;
+    LDAP *ld = NULL;
+    pthread_mutex_lock(&p->mutex);
+    for (;;) {
+        while (!p->first && !p->stop)
+            pthread_cond_wait(&p->cond, &p->mutex);
+        if (p->stop)
+            break;
+        struct job *j = p->first;
+        p->first = j->next;
+        if (!p->first)
+            p->last = &p->first;
+        p->queued--;
+        pthread_mutex_unlock(&p->mutex);
+        if (sl_clock_mono_ns() >= j->end_ns)
+            j->rc = SL_FAIL(&j->err, SL_TIMEOUT, "%s: waited too long for its turn", pool_name(p));
+        else if (p->d)
+            run_search(j, &ld);
+        else
+            run_uri(j);
+        pthread_mutex_lock(&p->mutex);
+        if (p->stop) /* the loop has ended, and the process is about to */
+            break;
+        j->next = p->done;
+        p->done = j;
+        event_active(p->done_event, EV_TIMEOUT, 0);
+    }
+    pthread_mutex_unlock(&p->mutex);
+    hang_up(&ld);
+    return NULL;
+}
+
+/* ---- beginning and end ------------------------------------------------------------------------- */
+/*
+ * libldap takes files by path, and the handed ones may be readable by root alone: their content goes
+ * into a memfd of ours, whose path under /proc only this process can use.
+ */
+static int own_copy(int fd, const char *what, char path[PATH_OF_FD])
+{
+    struct stat st;
+    int copy = memfd_create("sealane-file", MFD_CLOEXEC);
+    if (copy >= 0 && fstat(fd, &st) == 0 && st.st_size > 0 && st.st_size < 1 << 20) {
+        SL_AUTO_SECRET all = { 0 };
+        if (sl_secret_init(&all,
+                           (size_t)st.st_size < SL_SECRET_MAX ? (size_t)st.st_size : SL_SECRET_MAX,
+                           NULL) == SL_OK) {
+            off_t at = 0;
+            ssize_t n;
+            while ((n = pread(fd, all.p, all.len, at)) > 0 && write(copy, all.p, (size_t)n) == n)
+                at += n;
+            if (at == st.st_size) {
+                (void)snprintf(path, PATH_OF_FD, "/proc/self/fd/%d", copy);
+                close(fd);
+                return copy;
+            }
+        }
+    }
+    sl_error("%s: %s", what, strerror(errno));
+    if (copy >= 0)
+        close(copy);
+    close(fd);
+    return -1;
+}
+
+static int take_file(struct ldap_pool *p, const char *kind, char path[PATH_OF_FD])
+{
+    char name[96];
+    (void)snprintf(name, sizeof(name), "%s:%s", kind, p->d->name);
+    int fd = proc_fd_take(p->f->p, name);
+    return fd < 0 ? -1 : own_copy(fd, name, path);
+}
+
+/* The first line, without its end. */
+static enum sl_rc take_password(struct ldap_pool *p, struct sl_err *err)
+{
+    char name[96];
+    (void)snprintf(name, sizeof(name), "password:%s", p->d->name);
+    int fd = proc_fd_take(p->f->p, name);
+    if (fd < 0)
+        return SL_OK;
+    SL_AUTO_SECRET all = { 0 };
+    SL_TRY(sl_secret_init(&all, 4096, err));
+    ssize_t n = pread(fd, all.p, all.len, 0);
+    close(fd);
+    if (n < 0)
+        return SL_FAIL(err, SL_IO, "%s: %s", name, strerror(errno));
+    size_t len = 0;
+    while (len < (size_t)n && all.p[len] != '\n' && all.p[len] != '\r')
+        len++;
+    return len ? sl_secret_copy(&p->password, sl_bytes(all.p, len), err) : SL_OK;
+}
+
+static enum sl_rc pool_open(struct ldap_pool *p, struct fetch *f, const struct sl_conf_directory *d,
+                            struct sl_err *err)
+{
+    p->f = f;
+    p->d = d;
+    p->last = &p->first;
+    p->fd[0] = p->fd[1] = p->fd[2] = -1;
+    pthread_mutex_init(&p->mutex, NULL);
+    pthread_cond_init(&p->cond, NULL);
+    p->done_event = event_new(f->p->base, -1, 0, on_done, p);
+    if (!p->done_event)
+        return SL_FAIL_MEM(err);
+    if (d) {
+        p->fd[0] = take_file(p, "ca", p->ca);
+        p->fd[1] = take_file(p, "client_cert", p->cert);
+        p->fd[2] = take_file(p, "client_key", p->key);
+        SL_TRY(take_password(p, err));
+    }
+    for (; p->threads < THREADS; p->threads++) {
+        int e = pthread_create(&p->thread[p->threads], NULL, work, p);
+        if (e)
+            return SL_FAIL(err, SL_NO_MEMORY, "thread: %s", strerror(e));
+    }
+    return SL_OK;
+}
+
+enum sl_rc fetch_ldap_open(struct fetch *f, struct sl_err *err)
+{
+    const struct sl_config *c = f->p->config;
+    /* what is not in our configuration is not to come from ldap.conf or the environment */
+    setenv("LDAPNOINIT", "1", 1);
+    f->pools = calloc(c->directory_n + 1, sizeof(*f->pools));
+    if (!f->pools)
+        return SL_FAIL_MEM(err);
+    for (size_t i = 0; i < c->directory_n; i++)
+        if (c->directory[i].type == SL_DIRECTORY_LDAP)
+            SL_TRY(pool_open(&f->pools[f->pools_n++], f, &c->directory[i], err));
+    return pool_open(&f->pools[f->pools_n++], f, NULL, err);
+}
+
+/* A thread in a dead server's hands ends with the process. */
+void fetch_ldap_close(struct fetch *f)
+{
+    for (size_t i = 0; i < f->pools_n; i++) {
+        struct ldap_pool *p = &f->pools[i];
+        pthread_mutex_lock(&p->mutex);
+        p->stop = true;
+        pthread_cond_broadcast(&p->cond);
+        pthread_mutex_unlock(&p->mutex);
+        for (unsigned k = 0; k < p->threads; k++)
+            pthread_detach(p->thread[k]);
+    }
+}
