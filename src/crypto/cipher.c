@@ -3,9 +3,9 @@
  * (RFC 7634), AES-CBC (RFC 3602) or the null cipher (RFC 2410) with HMAC-SHA2 (RFC 4868).
  *
  * The contexts are made once: a packet costs one call for its IV and two or three for its bytes.
- * Nothing is allocated here per packet, and nothing by libcrypto for an AEAD; libcrypto's HMAC
- * copies its digest state with two allocations a packet. Packet layouts, padding and
- * the choice of IVs are left to IKE and ESP.
+ * Nothing is allocated here per packet, and nothing by libcrypto for an AEAD; libcrypto 3.0's HMAC
+ * copies its digest state with two allocations a packet, 3.5's with none. Packet layouts, padding
+ * and the choice of IVs are left to IKE and ESP.
  */
 #include "suite.h"
 
@@ -53,6 +53,24 @@ static enum sl_rc init_mac(struct sl_cipher *c, const struct suite_integ *row, s
     return SL_OK;
 }
 
+static enum sl_rc fill(struct sl_cipher *c, const struct sl_suite *suite, bool seal,
+                       struct sl_bytes encr_key, struct sl_bytes integ_key, struct sl_err *err)
+{
+    const struct suite_encr *row = suite_encr(suite);
+    c->seal = seal;
+    c->salt_len = row->salt_len;
+    c->iv_len = row->iv_len;
+    c->block_len = row->block_len;
+    c->icv_len = (uint8_t)sl_suite_icv_len(suite);
+    if (row->salt_len)
+        memcpy(c->nonce, encr_key.p + row->key_len, row->salt_len);
+    if (row->evp)
+        SL_TRY(init_cipher(c, row, encr_key, err));
+    if (!sl_suite_is_aead(suite))
+        SL_TRY(init_mac(c, suite_integ(suite), integ_key, err));
+    return SL_OK;
+}
+
 enum sl_rc sl_cipher_new(struct sl_cipher **out, const struct sl_suite *suite, bool seal,
                          struct sl_bytes encr_key, struct sl_bytes integ_key, struct sl_err *err)
 {
@@ -66,22 +84,15 @@ enum sl_rc sl_cipher_new(struct sl_cipher **out, const struct sl_suite *suite, b
                        sl_suite_text(text, suite), sl_suite_encr_key_len(suite),
                        sl_suite_integ_key_len(suite), encr_key.len, integ_key.len);
 
-    const struct suite_encr *row = suite_encr(suite);
-    SL_AUTO(sl_cipher) *c = calloc(1, sizeof(*c));
+    struct sl_cipher *c = calloc(1, sizeof(*c));
     if (!c)
         return SL_FAIL_MEM(err);
-    c->seal = seal;
-    c->salt_len = row->salt_len;
-    c->iv_len = row->iv_len;
-    c->block_len = row->block_len;
-    c->icv_len = (uint8_t)sl_suite_icv_len(suite);
-    if (row->salt_len)
-        memcpy(c->nonce, encr_key.p + row->key_len, row->salt_len);
-    if (row->evp)
-        SL_TRY(init_cipher(c, row, encr_key, err));
-    if (!sl_suite_is_aead(suite))
-        SL_TRY(init_mac(c, suite_integ(suite), integ_key, err));
-    *out = sl_steal(&c);
+    enum sl_rc rc = fill(c, suite, seal, encr_key, integ_key, err);
+    if (rc != SL_OK) {
+        sl_cipher_free(c);
+        return rc;
+    }
+    *out = c;
     return SL_OK;
 }
 

@@ -101,16 +101,26 @@ static bool store_public(struct sl_kex *k)
     return ok;
 }
 
-static enum sl_rc alloc_kex(struct sl_kex **out, enum sl_ke group, struct sl_err *err)
+static enum sl_rc unsupported(enum sl_ke group, struct sl_err *err)
 {
-    const struct group *g = find_group(group);
-    if (!g || !g->evp)
-        return SL_FAIL(err, SL_UNSUPPORTED, "key exchange with %s is not supported",
-                       sl_ke_text(group));
+    return SL_FAIL(err, SL_UNSUPPORTED, "key exchange with %s is not supported", sl_ke_text(group));
+}
+
+/* Takes key, also on failure and when it is NULL, which is one. */
+static enum sl_rc wrap_key(struct sl_kex **out, const struct group *g, EVP_PKEY *key,
+                           struct sl_err *err)
+{
     struct sl_kex *k = calloc(1, sizeof(*k));
-    if (!k)
+    if (!k) {
+        EVP_PKEY_free(key);
         return SL_FAIL_MEM(err);
+    }
     k->group = g;
+    k->key = key;
+    if (!key || !store_public(k)) {
+        sl_kex_free(k);
+        return SL_FAIL_SSL(err, SL_CRYPTO, "no private value of %s could be made", g->text);
+    }
     *out = k;
     return SL_OK;
 }
@@ -134,13 +144,10 @@ static EVP_PKEY *generate(const struct group *g)
 
 enum sl_rc sl_kex_new(struct sl_kex **out, enum sl_ke group, struct sl_err *err)
 {
-    SL_AUTO(sl_kex) *k = NULL;
-    SL_TRY(alloc_kex(&k, group, err));
-    k->key = generate(k->group);
-    if (!k->key || !store_public(k))
-        return SL_FAIL_SSL(err, SL_CRYPTO, "no private value of %s could be made", k->group->text);
-    *out = sl_steal(&k);
-    return SL_OK;
+    const struct group *g = find_group(group);
+    if (!g || !g->evp)
+        return unsupported(group, err);
+    return wrap_key(out, g, generate(g), err);
 }
 
 void sl_kex_free(struct sl_kex *k)
@@ -226,43 +233,46 @@ enum sl_rc sl_kex_derive(struct sl_kex *k, struct sl_bytes peer_public, struct s
     return rc;
 }
 
-enum sl_rc kex_new_known(struct sl_kex **out, enum sl_ke group, struct sl_bytes priv,
-                         struct sl_bytes pub, struct sl_err *err)
+static EVP_PKEY *known_key(const struct group *g, struct sl_bytes priv, struct sl_bytes pub)
 {
-    SL_AUTO(sl_kex) *k = NULL;
-    SL_TRY(alloc_kex(&k, group, err));
-    const struct group *g = k->group;
     uint8_t encoded[1 + PUBLIC_MAX] = { 0x04 };
     size_t skip = prefix_len(g);
-    if (pub.len != g->public_len)
-        return SL_FAIL(err, SL_USAGE, "public value of %s has %zu bytes", g->text, pub.len);
     memcpy(encoded + skip, pub.p, pub.len);
+    EVP_PKEY *key = NULL;
     BIGNUM *scalar = BN_bin2bn(priv.p, (int)priv.len, NULL);
     BIGNUM *number = BN_bin2bn(pub.p, (int)pub.len, NULL);
     OSSL_PARAM_BLD *bld = OSSL_PARAM_BLD_new();
-    bool ok = bld && scalar && number;
-    if (g->kind != X25519)
-        ok = ok && OSSL_PARAM_BLD_push_utf8_string(bld, OSSL_PKEY_PARAM_GROUP_NAME, g->evp, 0) &&
-             OSSL_PARAM_BLD_push_BN(bld, OSSL_PKEY_PARAM_PRIV_KEY, scalar);
-    else
-        ok =
-            ok && OSSL_PARAM_BLD_push_octet_string(bld, OSSL_PKEY_PARAM_PRIV_KEY, priv.p, priv.len);
+    bool ok = bld && scalar && number &&
+              OSSL_PARAM_BLD_push_utf8_string(bld, OSSL_PKEY_PARAM_GROUP_NAME, g->evp, 0) == 1 &&
+              OSSL_PARAM_BLD_push_BN(bld, OSSL_PKEY_PARAM_PRIV_KEY, scalar) == 1;
     if (g->kind == MODP)
-        ok = ok && OSSL_PARAM_BLD_push_BN(bld, OSSL_PKEY_PARAM_PUB_KEY, number);
+        ok = ok && OSSL_PARAM_BLD_push_BN(bld, OSSL_PKEY_PARAM_PUB_KEY, number) == 1;
     else
         ok = ok && OSSL_PARAM_BLD_push_octet_string(bld, OSSL_PKEY_PARAM_PUB_KEY, encoded,
-                                                    skip + pub.len);
+                                                    skip + pub.len) == 1;
     OSSL_PARAM *params = ok ? OSSL_PARAM_BLD_to_param(bld) : NULL;
     EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_name(NULL, type_name(g), NULL);
-    ok = params && ctx && EVP_PKEY_fromdata_init(ctx) == 1 &&
-         EVP_PKEY_fromdata(ctx, &k->key, EVP_PKEY_KEYPAIR, params) == 1 && store_public(k);
+    if (!params || !ctx || EVP_PKEY_fromdata_init(ctx) != 1 ||
+        EVP_PKEY_fromdata(ctx, &key, EVP_PKEY_KEYPAIR, params) != 1)
+        key = NULL;
     EVP_PKEY_CTX_free(ctx);
     OSSL_PARAM_free(params);
     OSSL_PARAM_BLD_free(bld);
     BN_clear_free(scalar);
     BN_free(number);
-    if (!ok)
-        return SL_FAIL_SSL(err, SL_CRYPTO, "value of %s is not a key", g->text);
-    *out = sl_steal(&k);
-    return SL_OK;
+    return key;
+}
+
+enum sl_rc kex_new_known(struct sl_kex **out, enum sl_ke group, struct sl_bytes priv,
+                         struct sl_bytes pub, struct sl_err *err)
+{
+    const struct group *g = find_group(group);
+    if (!g || !g->evp)
+        return unsupported(group, err);
+    if (pub.len != g->public_len)
+        return SL_FAIL(err, SL_USAGE, "public value of %s has %zu bytes", g->text, pub.len);
+    EVP_PKEY *key = g->kind == X25519
+                        ? EVP_PKEY_new_raw_private_key_ex(NULL, g->evp, NULL, priv.p, priv.len)
+                        : known_key(g, priv, pub);
+    return wrap_key(out, g, key, err);
 }

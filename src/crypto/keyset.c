@@ -87,6 +87,12 @@ static enum sl_rc check_name(const char *name, struct sl_err *err)
                    sl_printable(text, sizeof(text), sl_str(name)), NAME_MAX_LEN);
 }
 
+/* name was found valid, so it fits */
+static void set_name(char out[NAME_MAX_LEN + 1], const char *name)
+{
+    memcpy(out, name, strlen(name) + 1);
+}
+
 static size_t index_of(const struct sl_keyset *ks, const char *name)
 {
     size_t i = 0;
@@ -161,7 +167,7 @@ static enum sl_rc fill_entry(struct entry *e, struct sl_err *err)
 static enum sl_rc add(struct sl_keyset *ks, const char *name, EVP_PKEY *key, struct sl_err *err)
 {
     struct entry *e = calloc(1, sizeof(*e));
-    struct entry **grown = realloc(ks->keys, (ks->key_n + 1) * sizeof(*grown));
+    struct entry **grown = realloc(ks->keys, (ks->key_n + 1) * sizeof(struct entry *));
     if (grown)
         ks->keys = grown;
     if (!e || !grown) {
@@ -169,7 +175,7 @@ static enum sl_rc add(struct sl_keyset *ks, const char *name, EVP_PKEY *key, str
         EVP_PKEY_free(key);
         return SL_FAIL_MEM(err);
     }
-    strcpy(e->name, name);
+    set_name(e->name, name);
     e->key = key;
     enum sl_rc rc = fill_entry(e, err);
     if (rc != SL_OK) {
@@ -334,7 +340,7 @@ enum sl_rc sl_keyset_export(struct sl_keyset *ks, const char *name, struct sl_se
 static void drop(struct sl_keyset *ks, size_t i)
 {
     free_entry(ks->keys[i]);
-    memmove(&ks->keys[i], &ks->keys[i + 1], (ks->key_n - i - 1) * sizeof(ks->keys[0]));
+    memmove(&ks->keys[i], &ks->keys[i + 1], (ks->key_n - i - 1) * sizeof(struct entry *));
     ks->key_n--;
 }
 
@@ -350,7 +356,7 @@ enum sl_rc sl_keyset_rename(struct sl_keyset *ks, const char *from, const char *
     size_t replaced = index_of(ks, to);
     if (replaced < ks->key_n)
         drop(ks, replaced);
-    strcpy(e->name, to);
+    set_name(e->name, to);
     return SL_OK;
 }
 
@@ -418,7 +424,7 @@ enum sl_rc sl_keyset_psk_set(struct sl_keyset *ks, const char *name, struct sl_b
         ks->psks = grown;
         p = &ks->psks[ks->psk_n++];
         *p = (struct psk){ 0 };
-        strcpy(p->name, name);
+        set_name(p->name, name);
     }
     sl_secret_move(&p->secret, &copy);
     return SL_OK;

@@ -97,9 +97,10 @@ static int import(struct pkey *k, const char *type, const OSSL_PARAM params[])
     uint16_t bits = 0;
     const OSSL_PARAM *p = OSSL_PARAM_locate_const(params, PARAM_KEY);
     if (p) {
-        if (p->data_type != OSSL_PARAM_OCTET_STRING || p->data_size != sizeof(k->key))
+        if (p->data_type != OSSL_PARAM_OCTET_STRING ||
+            p->data_size != sizeof(const struct sl_key *))
             return 0;
-        memcpy(&k->key, p->data, sizeof(k->key));
+        memcpy(&k->key, p->data, sizeof(const struct sl_key *));
         k->public = sig_read_spki(k->key->spki);
     } else {
         EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_name(NULL, type, PKEY_OTHERS);
@@ -284,7 +285,7 @@ static int start_provider(const OSSL_CORE_HANDLE *handle, const OSSL_DISPATCH *i
 }
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
-static bool loaded;
+static OSSL_PROVIDER *loaded; /* as long as the process lives */
 
 static void load_provider(void)
 {
@@ -292,8 +293,8 @@ static void load_provider(void)
     EVP_SIGNATURE_free(EVP_SIGNATURE_fetch(NULL, "RSA", NULL));
     EVP_ASYM_CIPHER_free(EVP_ASYM_CIPHER_fetch(NULL, "RSA", NULL));
     /* 1: the default provider goes on being loaded by itself */
-    loaded = OSSL_PROVIDER_add_builtin(NULL, "sealane", start_provider) == 1 &&
-             OSSL_PROVIDER_try_load(NULL, "sealane", 1) != NULL;
+    if (OSSL_PROVIDER_add_builtin(NULL, "sealane", start_provider) == 1)
+        loaded = OSSL_PROVIDER_try_load(NULL, "sealane", 1);
 }
 
 static const char *type_name(enum sl_key_type type)
@@ -323,7 +324,7 @@ enum sl_rc sl_key_pkey(EVP_PKEY **out, const struct sl_key *key, struct sl_err *
     if (!loaded)
         return SL_FAIL_SSL(err, SL_CRYPTO, "provider for keys held elsewhere cannot be loaded");
     OSSL_PARAM params[] = {
-        OSSL_PARAM_construct_octet_string(PARAM_KEY, (void *)&key, sizeof(key)),
+        OSSL_PARAM_construct_octet_string(PARAM_KEY, (void *)&key, sizeof(const struct sl_key *)),
         OSSL_PARAM_construct_end(),
     };
     EVP_PKEY *pkey = NULL;

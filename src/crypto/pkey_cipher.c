@@ -191,12 +191,13 @@ static int decrypt(void *ctx, unsigned char *out, size_t *out_len, size_t room,
         *out_len = (size_t)EVP_PKEY_get_size(c->key->public);
         return 1;
     }
-    enum sl_rc rc = SL_OK;
-    if (!key->ops->decrypt || (oaep && !oaep_is_sha256(c)))
-        rc = SL_FAIL(&err, SL_UNSUPPORTED, "key '%s' decrypts PKCS#1 v1.5 and OAEP with SHA-256",
-                     key->name);
-    if (rc == SL_OK)
-        rc = key->ops->decrypt(key->ops->ctx, key->name, oaep, sl_bytes(in, in_len), &plain, &err);
+    if (!key->ops->decrypt || (oaep && !oaep_is_sha256(c))) {
+        (void)SL_FAIL(&err, SL_UNSUPPORTED, "key '%s' decrypts PKCS#1 v1.5 and OAEP with SHA-256",
+                      key->name);
+        return pkey_raise(&err);
+    }
+    enum sl_rc rc =
+        key->ops->decrypt(key->ops->ctx, key->name, oaep, sl_bytes(in, in_len), &plain, &err);
     if (rc == SL_OK && plain.len > room)
         rc = SL_FAIL(&err, SL_INTERNAL, "message of %zu bytes, room for %zu", plain.len, room);
     if (rc == SL_OK && plain.len > 0)

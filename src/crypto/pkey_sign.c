@@ -275,9 +275,9 @@ static int digest_sign_init(void *ctx, const char *digest, void *key, const OSSL
     if (!start(c, key) || !c->key->key || (digest && strlen(digest) >= sizeof(c->digest)))
         return 0;
     if (digest && digest[0] != '\0')
-        strcpy(c->digest, digest);
+        memcpy(c->digest, digest, strlen(digest) + 1);
     else if (c->digest[0] == '\0' && c->key->type != SL_KEY_ED25519)
-        strcpy(c->digest, "SHA256");
+        memcpy(c->digest, "SHA256", sizeof("SHA256"));
     return set_params(c, params);
 }
 
@@ -337,12 +337,11 @@ static int sign(void *ctx, unsigned char *sig, size_t *len, size_t room,
 {
     struct sig_ctx *c = ctx;
     if (c->digest[0] == '\0' && !is_rsa(c)) {
-        if (digest_len == 32)
-            strcpy(c->digest, "SHA256");
-        else if (digest_len == 48)
-            strcpy(c->digest, "SHA384");
-        else if (digest_len == 64)
-            strcpy(c->digest, "SHA512");
+        const char *digest_of_len = digest_len == 32   ? "SHA256"
+                                    : digest_len == 48 ? "SHA384"
+                                    : digest_len == 64 ? "SHA512"
+                                                       : "";
+        memcpy(c->digest, digest_of_len, strlen(digest_of_len) + 1);
     }
     return sign_with(c, c->key->key->ops->sign_digest, sl_bytes(digest, digest_len), sig, len,
                      room);
