@@ -58,7 +58,8 @@ const char *sl_err_text(const struct sl_err *err)
 
 void sl_err_reset(struct sl_err *err)
 {
-    *err = (struct sl_err){ 0 };
+    if (err)
+        *err = (struct sl_err){ 0 };
 }
 
 static void set_v(struct sl_err *err, enum sl_rc rc, const char *file, int line, const char *fmt,

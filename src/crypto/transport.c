@@ -8,6 +8,7 @@
  */
 #include "transport.h"
 
+#include "pkey.h"
 #include "sig.h"
 
 #include <openssl/bn.h>
@@ -125,7 +126,8 @@ static enum sl_rc make_rejection(const struct sl_secret *reject, struct sl_bytes
 /* ---- decryption ------------------------------------------------------------------------------- */
 static bool rsa_decrypt(EVP_PKEY *key, bool oaep, struct sl_bytes cipher, uint8_t *out, size_t *len)
 {
-    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_pkey(NULL, key, NULL);
+    /* Where another library context has been made since, "RSA" alone may find our own provider's. */
+    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_pkey(NULL, key, PKEY_OTHERS);
     bool ok =
         ctx && EVP_PKEY_decrypt_init(ctx) == 1 &&
         EVP_PKEY_CTX_set_rsa_padding(ctx, oaep ? RSA_PKCS1_OAEP_PADDING : RSA_NO_PADDING) == 1;
