@@ -182,6 +182,7 @@ struct sl_conf_authority {
     bool
         manual_approval; /* requests without a challenge wait for approval; default true. else refused */
     bool renewal;        /* RenewalReq with a valid certificate needs no challenge; default true */
+    bool legacy;         /* single DES, 3DES and SHA-1 taken from SCEP clients; default false */
 };
 
 struct sl_config {
