@@ -21,15 +21,21 @@ struct fetch {
     size_t pools_n;
 };
 
-void fetch_answer_http(struct fetch *f, uint64_t id, const struct msg_http_reply *m);
+/* Who asked: identity's request, or in builds with fault switches a test over control. */
+struct fetch_asker {
+    uint64_t id;
+    struct proc_ctl *ctl; /* NULL: identity */
+};
+void fetch_answer_http(struct fetch *f, struct fetch_asker who, const struct msg_http_reply *m);
+void fetch_answer_ldap(struct fetch *f, struct fetch_asker who, const struct msg_ldap_reply *m);
 
 SL_MUST_USE enum sl_rc fetch_ldap_open(struct fetch *f, struct sl_err *err);
 void fetch_ldap_close(struct fetch *f);
 /* Answers with LDAP_REPLY, later or at once. */
-void fetch_ldap_search(struct fetch *f, uint64_t id, const struct msg_ldap *m);
+void fetch_ldap_search(struct fetch *f, struct fetch_asker who, const struct msg_ldap *m);
 /* An ldap:// or ldaps:// URI (RFC 4516): its first attribute's first value, as HTTP_REPLY. */
-SL_MUST_USE enum sl_rc fetch_ldap_uri(struct fetch *f, uint64_t id, const struct msg_http *m,
-                                      struct sl_err *err);
+SL_MUST_USE enum sl_rc fetch_ldap_uri(struct fetch *f, struct fetch_asker who,
+                                      const struct msg_http *m, struct sl_err *err);
 json_t *fetch_ldap_status(const struct fetch *f);
 
 #endif

@@ -29,7 +29,7 @@
 struct job {
     struct job *next;
     struct ldap_pool *pool;
-    uint64_t id;   /* of the request */
+    struct fetch_asker who;
     bool http;     /* answered by HTTP_REPLY */
     bool answered; /* the loop's; at the deadline */
     struct event *timer;
@@ -79,7 +79,6 @@ static void job_free(struct job *j)
 static void answer(struct job *j, enum sl_rc rc, const char *text)
 {
     struct fetch *f = j->pool->f;
-    struct sl_err err = { 0 };
     j->answered = true;
     if (rc == SL_OK) {
         f->done++;
@@ -90,7 +89,7 @@ static void answer(struct job *j, enum sl_rc rc, const char *text)
     if (j->http) {
         struct msg_http_reply m = { .rc = rc, .status = 200, .body = sl_buf_bytes(&j->value) };
         (void)snprintf(m.text, sizeof(m.text), "%s", text);
-        fetch_answer_http(f, j->id, &m);
+        fetch_answer_http(f, j->who, &m);
         return;
     }
     struct msg_ldap_reply m = { .rc = rc };
@@ -99,8 +98,7 @@ static void answer(struct job *j, enum sl_rc rc, const char *text)
         m.entry_n = j->entry_n;
         m.entries = sl_buf_bytes(&j->entries);
     }
-    if (msg_answer(f->p->link[PROC_IDENTITY], j->id, MSG_LDAP_REPLY, &m, false, &err) != SL_OK)
-        sl_log_err(SL_LOG_WARN, &err, "answer to identity");
+    fetch_answer_ldap(f, j->who, &m);
 }
 
 static const char *pool_name(const struct ldap_pool *p)
@@ -170,7 +168,7 @@ static struct ldap_pool *find_pool(struct fetch *f, const char *directory)
     return NULL;
 }
 
-void fetch_ldap_search(struct fetch *f, uint64_t id, const struct msg_ldap *m)
+void fetch_ldap_search(struct fetch *f, struct fetch_asker who, const struct msg_ldap *m)
 {
     struct sl_err err = { 0 };
     struct ldap_pool *p = find_pool(f, m->directory);
@@ -181,7 +179,7 @@ void fetch_ldap_search(struct fetch *f, uint64_t id, const struct msg_ldap *m)
     else if (!j)
         rc = SL_FAIL_MEM(&err);
     if (rc == SL_OK) {
-        j->id = id;
+        j->who = who;
         j->ask = *m;
         j->base = sl_strdup_bytes(m->base);
         j->filter = sl_strdup_bytes(m->filter);
@@ -193,13 +191,12 @@ void fetch_ldap_search(struct fetch *f, uint64_t id, const struct msg_ldap *m)
     struct msg_ldap_reply a = { .rc = rc };
     (void)snprintf(a.text, sizeof(a.text), "%s", sl_err_text(&err));
     f->failed++;
-    if (msg_answer(f->p->link[PROC_IDENTITY], id, MSG_LDAP_REPLY, &a, false, &err) != SL_OK)
-        sl_log_err(SL_LOG_WARN, &err, "answer to identity");
+    fetch_answer_ldap(f, who, &a);
     if (j)
         job_free(j);
 }
 
-enum sl_rc fetch_ldap_uri(struct fetch *f, uint64_t id, const struct msg_http *m,
+enum sl_rc fetch_ldap_uri(struct fetch *f, struct fetch_asker who, const struct msg_http *m,
                           struct sl_err *err)
 {
     struct ldap_pool *p = find_pool(f, NULL);
@@ -208,7 +205,7 @@ enum sl_rc fetch_ldap_uri(struct fetch *f, uint64_t id, const struct msg_http *m
         free(j);
         return SL_FAIL_MEM(err);
     }
-    j->id = id;
+    j->who = who;
     j->http = true;
     j->ask.limit = 1;
     j->uri = sl_strdup_bytes(m->uri);

@@ -345,9 +345,14 @@ static void route(struct client *k, const char *verb, const json_t *args)
 #ifdef SL_FAULTS
     enum proc_role_id target;
     const char *name = json_string_value(json_object_get(args, "role"));
-    if (!strcmp(verb, "fault") && name && proc_role_find(&target, name) && k->c->p->link[target] &&
+    if (!strcmp(verb, "fault") && name && proc_role_find(&target, name) &&
         target != PROC_SUPERVISOR) {
-        pass_on(k, target, 10000, verb, args);
+        if (target != PROC_CONTROL) {
+            pass_on(k, target, 10000, verb, args);
+            return;
+        }
+        json_t *data = proc_attempt(args);
+        send_answer(k, data ? SL_OK : SL_USAGE, "", data, false);
         return;
     }
 #endif

@@ -22,7 +22,7 @@
 struct transfer {
     struct fetch *f;
     struct transfer *next;
-    uint64_t id; /* of the request */
+    struct fetch_asker who;
     CURL *easy;
     struct curl_slist *headers;
     struct sl_buf body;
@@ -33,19 +33,82 @@ struct transfer {
 };
 
 /* ---- answers ----------------------------------------------------------------------------------- */
-void fetch_answer_http(struct fetch *f, uint64_t id, const struct msg_http_reply *m)
+#ifdef SL_FAULTS
+static char *as_hex(struct sl_bytes v)
+{
+    char *hex = malloc(2 * v.len + 1);
+    return hex ? sl_hex(hex, 2 * v.len + 1, v) : NULL;
+}
+
+static json_t *as_json(struct sl_bytes v)
+{
+    char *hex = as_hex(v);
+    json_t *text = json_stringn((const char *)v.p, v.len);
+    json_t *o = text ? text : json_string(hex ? hex : "");
+    free(hex);
+    return o;
+}
+
+static void set_value(json_t *entry, const struct msg_ldap_value *v)
+{
+    char *name = sl_strdup_bytes(v->attr);
+    if (name)
+        json_object_set_new(entry, name, as_json(v->value));
+    free(name);
+}
+
+static void answer_test(struct proc_ctl *q, enum sl_rc rc, const char *text, json_t *data)
+{
+    proc_ctl_reply(q, rc, text, data, false);
+    json_decref(data);
+}
+#endif
+
+void fetch_answer_http(struct fetch *f, struct fetch_asker who, const struct msg_http_reply *m)
 {
     struct sl_err err = { 0 };
-    if (msg_answer(f->p->link[PROC_IDENTITY], id, MSG_HTTP_REPLY, m, false, &err) != SL_OK)
+#ifdef SL_FAULTS
+    if (who.ctl) {
+        answer_test(who.ctl, m->rc, m->text,
+                    json_pack("{s:i, s:s, s:o}", "status", (int)m->status, "type", m->content_type,
+                              "body", as_json(m->body)));
+        return;
+    }
+#endif
+    if (msg_answer(f->p->link[PROC_IDENTITY], who.id, MSG_HTTP_REPLY, m, false, &err) != SL_OK)
         sl_log_err(SL_LOG_WARN, &err, "answer to identity");
 }
 
-static void refuse_http(struct fetch *f, uint64_t id, const struct sl_err *err)
+void fetch_answer_ldap(struct fetch *f, struct fetch_asker who, const struct msg_ldap_reply *m)
+{
+    struct sl_err err = { 0 };
+#ifdef SL_FAULTS
+    if (who.ctl) {
+        json_t *entries = json_array();
+        struct sl_rd r = sl_rd(m->entries);
+        struct msg_ldap_entry e;
+        while (sl_rd_left(&r) && msg_ldap_entry_read(&e, &r)) {
+            json_t *entry = json_pack("{s:o}", "dn", as_json(e.dn));
+            struct sl_rd v = sl_rd(e.values);
+            struct msg_ldap_value value;
+            while (sl_rd_left(&v) && msg_ldap_value_read(&value, &v))
+                set_value(entry, &value);
+            json_array_append_new(entries, entry);
+        }
+        answer_test(who.ctl, m->rc, m->text, json_pack("{s:o}", "entries", entries));
+        return;
+    }
+#endif
+    if (msg_answer(f->p->link[PROC_IDENTITY], who.id, MSG_LDAP_REPLY, m, false, &err) != SL_OK)
+        sl_log_err(SL_LOG_WARN, &err, "answer to identity");
+}
+
+static void refuse_http(struct fetch *f, struct fetch_asker who, const struct sl_err *err)
 {
     struct msg_http_reply m = { .rc = err->rc };
     f->failed++;
     (void)snprintf(m.text, sizeof(m.text), "%s", sl_err_text(err));
-    fetch_answer_http(f, id, &m);
+    fetch_answer_http(f, who, &m);
 }
 
 static void transfer_free(struct transfer *t)
@@ -118,7 +181,7 @@ static void finish(struct transfer *t, CURLcode code)
         f->failed++;
         sl_debug("%s", m.text);
     }
-    fetch_answer_http(f, t->id, &m);
+    fetch_answer_http(f, t->who, &m);
     curl_multi_remove_handle(f->multi, t->easy);
     transfer_free(t);
 }
@@ -264,7 +327,7 @@ static enum sl_rc set_up(struct transfer *t, const struct msg_http *m, struct sl
     return rc ? SL_FAIL(err, SL_INTERNAL, "libcurl: %s", curl_easy_strerror(rc)) : SL_OK;
 }
 
-static enum sl_rc start_transfer(struct fetch *f, uint64_t id, const struct msg_http *m,
+static enum sl_rc start_transfer(struct fetch *f, struct fetch_asker who, const struct msg_http *m,
                                  struct sl_err *err)
 {
     char shown[128];
@@ -277,7 +340,7 @@ static enum sl_rc start_transfer(struct fetch *f, uint64_t id, const struct msg_
     if (!t)
         return SL_FAIL_MEM(err);
     t->f = f;
-    t->id = id;
+    t->who = who;
     t->max_bytes = m->max_bytes ? m->max_bytes : HTTP_BYTES_DEFAULT;
     if (t->max_bytes > HTTP_BYTES_MAX)
         t->max_bytes = HTTP_BYTES_MAX;
@@ -297,21 +360,26 @@ static enum sl_rc start_transfer(struct fetch *f, uint64_t id, const struct msg_
     return SL_OK;
 }
 
+static void start_http(struct fetch *f, struct fetch_asker who, const struct msg_http *m)
+{
+    struct sl_err err = { 0 };
+    bool is_ldap = has_scheme(m->uri, "ldap://") || has_scheme(m->uri, "ldaps://");
+    f->asked++;
+    if ((is_ldap ? fetch_ldap_uri(f, who, m, &err) : start_transfer(f, who, m, &err)) != SL_OK)
+        refuse_http(f, who, &err);
+}
+
 static void on_request(void *ctx, struct chan *c, struct chan_msg *m)
 {
     struct fetch *f = ctx;
-    struct sl_err err = { 0 };
+    struct fetch_asker who = { .id = m->id };
     struct msg_http http;
-    static struct msg_ldap ldap;
+    static struct msg_ldap ldap; /* large */
     if (m->type == MSG_HTTP && m->id && msg_read(MSG_HTTP, &http, m->body)) {
-        f->asked++;
-        bool is_ldap = has_scheme(http.uri, "ldap://") || has_scheme(http.uri, "ldaps://");
-        if ((is_ldap ? fetch_ldap_uri(f, m->id, &http, &err)
-                     : start_transfer(f, m->id, &http, &err)) != SL_OK)
-            refuse_http(f, m->id, &err);
+        start_http(f, who, &http);
     } else if (m->type == MSG_LDAP && m->id && msg_read(MSG_LDAP, &ldap, m->body)) {
         f->asked++;
-        fetch_ldap_search(f, m->id, &ldap);
+        fetch_ldap_search(f, who, &ldap);
     } else {
         sl_error("%s sent a malformed or unexpected %s", chan_peer(c), msg_name(m->type));
     }
@@ -329,7 +397,51 @@ static void verb_status(void *ctx, struct proc_ctl *q, const json_t *args)
     json_decref(result);
 }
 
-static const struct proc_verb verbs[] = { { "status", verb_status } };
+#ifdef SL_FAULTS
+/* What identity would ask, asked by a test. */
+static const char *text_of(const json_t *args, const char *key)
+{
+    const char *v = json_string_value(json_object_get(args, key));
+    return v ? v : "";
+}
+
+static uint32_t number_of(const json_t *args, const char *key)
+{
+    return (uint32_t)json_integer_value(json_object_get(args, key));
+}
+
+static void verb_http(void *ctx, struct proc_ctl *q, const json_t *args)
+{
+    const char *body = text_of(args, "body");
+    struct msg_http m = { .uri = sl_str(text_of(args, "uri")),
+                          .body = sl_str(body),
+                          .max_bytes = number_of(args, "max_bytes"),
+                          .deadline_ms = number_of(args, "deadline_ms"),
+                          .follow = json_is_true(json_object_get(args, "follow")) };
+    (void)snprintf(m.method, sizeof(m.method), "%s", *body ? "POST" : "GET");
+    (void)snprintf(m.content_type, sizeof(m.content_type), "%s", text_of(args, "type"));
+    start_http(ctx, (struct fetch_asker){ .ctl = q }, &m);
+}
+
+static void verb_ldap(void *ctx, struct proc_ctl *q, const json_t *args)
+{
+    struct msg_ldap m = { .base = sl_str(text_of(args, "base")),
+                          .filter = sl_str(text_of(args, "filter")),
+                          .scope = MSG_LDAP_SUB,
+                          .limit = number_of(args, "limit"),
+                          .deadline_ms = number_of(args, "deadline_ms") };
+    (void)snprintf(m.directory, sizeof(m.directory), "%s", text_of(args, "directory"));
+    fetch_ldap_search(ctx, (struct fetch_asker){ .ctl = q }, &m);
+}
+#endif
+
+static const struct proc_verb verbs[] = {
+    { "status", verb_status },
+#ifdef SL_FAULTS
+    { "fetch.http", verb_http },
+    { "fetch.ldap", verb_ldap },
+#endif
+};
 
 static bool open_curl(struct fetch *f)
 {
