@@ -14,3 +14,9 @@ if(RUN_CLANG_TIDY)
         COMMAND ${RUN_CLANG_TIDY} -quiet -p ${CMAKE_BINARY_DIR} "${CMAKE_SOURCE_DIR}/(src|certs|enroll)/.*"
         WORKING_DIRECTORY ${CMAKE_SOURCE_DIR} VERBATIM)
 endif()
+# The manual pages and docs/reasons.md are made from the command's tables; a unit test checks that
+# they are in step.
+if(TARGET sealane)
+    add_custom_target(man COMMAND ${CMAKE_SOURCE_DIR}/docs/update $<TARGET_FILE:sealane>
+        WORKING_DIRECTORY ${CMAKE_SOURCE_DIR} VERBATIM)
+endif()
