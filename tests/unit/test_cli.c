@@ -572,14 +572,14 @@ START_TEST(documentation_is_in_step_with_the_tables)
     sealane("help|mdoc");
     ck_assert_msg(strcmp(run.out, between("../docs/man/sealane.1", ".\\\" BEGIN", ".\\\" END")) ==
                       0,
-                  "sealane.1 lacks behind the table of commands" IN_STEP);
+                  "sealane.1 is behind the table of commands" IN_STEP);
     sealane("help|mdoc-keys");
     ck_assert_msg(
         strcmp(run.out, between("../docs/man/sealane.conf.5", ".\\\" BEGIN", ".\\\" END")) == 0,
-        "sealane.conf.5 lacks behind the table of keys" IN_STEP);
+        "sealane.conf.5 is behind the table of keys" IN_STEP);
     sealane("help|reasons-md");
     ck_assert_msg(strcmp(run.out, (const char *)sl_test_file("../docs/reasons.md").p) == 0,
-                  "docs/reasons.md lacks behind reasons.def" IN_STEP);
+                  "docs/reasons.md is behind reasons.def" IN_STEP);
 }
 END_TEST
 
