@@ -329,7 +329,7 @@ enum ike_protocol { IKE_PROTO_NONE = 0, IKE_PROTO_IKE = 1, IKE_PROTO_AH = 2, IKE
     X(PPK_IDENTITY_KEY, 16446)
 
 enum ike_notify_type {
-#define IKE_NOTIFY_ENUM(name, number) IKE_N_##name = number,
+#define IKE_NOTIFY_ENUM(name, number) IKE_N_##name = (number),
     IKE_NOTIFIES(IKE_NOTIFY_ENUM)
 #undef IKE_NOTIFY_ENUM
 };

@@ -559,7 +559,7 @@ enum sl_rc ike_sa_select_ike(struct ike_choice *out, const struct ike_sa *sa,
                              const struct sl_conf_ike_proposal *conf, size_t n, bool rekey,
                              enum ike_prefer prefer, struct sl_err *err)
 {
-    struct want want[IKE_PROPOSALS_MAX];
+    struct want want[IKE_PROPOSALS_MAX] = { 0 };
     const struct terms terms = { .protocol = IKE_PROTO_IKE, .spi_len = rekey ? IKE_SPI_LEN : 0 };
     return select_by(out, sa, want, wants_of_ike(want, conf, n), &terms, prefer, err);
 }
@@ -568,7 +568,7 @@ enum sl_rc ike_sa_select_esp(struct ike_choice *out, const struct ike_sa *sa,
                              const struct sl_conf_esp_proposal *conf, size_t n, bool with_ke,
                              bool esn, enum ike_prefer prefer, struct sl_err *err)
 {
-    struct want want[IKE_PROPOSALS_MAX];
+    struct want want[IKE_PROPOSALS_MAX] = { 0 };
     const struct terms terms = {
         .protocol = IKE_PROTO_ESP, .spi_len = 4, .with_ke = with_ke, .esn = esn
     };
@@ -579,7 +579,7 @@ enum sl_rc ike_sa_check_ike(struct ike_choice *out, const struct ike_sa *sa,
                             const struct sl_conf_ike_proposal *conf, size_t n, bool rekey,
                             struct sl_err *err)
 {
-    struct want want[IKE_PROPOSALS_MAX];
+    struct want want[IKE_PROPOSALS_MAX] = { 0 };
     const struct terms terms = { .protocol = IKE_PROTO_IKE,
                                  .spi_len = rekey ? IKE_SPI_LEN : 0,
                                  .answer = true };
@@ -590,7 +590,7 @@ enum sl_rc ike_sa_check_esp(struct ike_choice *out, const struct ike_sa *sa,
                             const struct sl_conf_esp_proposal *conf, size_t n, bool with_ke,
                             bool esn, struct sl_err *err)
 {
-    struct want want[IKE_PROPOSALS_MAX];
+    struct want want[IKE_PROPOSALS_MAX] = { 0 };
     const struct terms terms = {
         .protocol = IKE_PROTO_ESP, .spi_len = 4, .with_ke = with_ke, .esn = esn, .answer = true
     };
