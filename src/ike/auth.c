@@ -68,9 +68,9 @@ void ike_put_hashes(struct ike_wr *c, uint32_t hashes)
 {
     uint8_t data[2 * IKE_HASH_IDENTITY];
     struct sl_wr w = sl_wr_fixed(data, sizeof(data));
-    for (uint16_t hash = IKE_HASH_SHA1; hash <= IKE_HASH_IDENTITY; hash++)
+    for (unsigned hash = IKE_HASH_SHA1; hash <= IKE_HASH_IDENTITY; hash++)
         if (hashes & IKE_HASH_BIT(hash))
-            sl_wr_u16(&w, hash);
+            sl_wr_u16(&w, (uint16_t)hash);
     ike_put_notify(c, IKE_N_SIGNATURE_HASH_ALGORITHMS, sl_bytes(data, sl_wr_len(&w)));
 }
 

@@ -3,6 +3,7 @@
  */
 #include "src/ike/sk.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -232,11 +233,13 @@ static bool start(struct ike_reassembly *ra, const struct ike_hdr *h, uint16_t t
 static bool join(struct ike_reassembly *ra, struct sl_buf *plain, uint8_t *first)
 {
     struct sl_buf all = { 0 };
-    if (!sl_buf_reserve(&all, ra->bytes))
+    bool ok = sl_buf_reserve(&all, ra->bytes);
+    for (size_t i = 0; i < ra->total && ok; i++)
+        ok = sl_buf_put(&all, sl_buf_bytes(&ra->part[i]));
+    if (!ok) {
+        sl_buf_wipe(&all);
         return false;
-    for (size_t i = 0; i < ra->total; i++)
-        if (!sl_buf_put(&all, sl_buf_bytes(&ra->part[i])))
-            return false; /* cannot be: there is room */
+    }
     *first = ra->first;
     sl_buf_wipe(plain);
     *plain = all;
@@ -280,6 +283,7 @@ static enum sl_rc open_fragment(enum ike_opened *what, struct ike_sk *sk,
         sl_buf_wipe(&content);
         return rc;
     }
+    assert(ra->part && number <= ra->total);
     ra->bytes += content.len;
     ra->part[number - 1] = content;
     if (number == 1)
@@ -287,8 +291,10 @@ static enum sl_rc open_fragment(enum ike_opened *what, struct ike_sk *sk,
     *what = IKE_OPENED_PART;
     if (++ra->have < ra->total)
         return SL_OK;
-    if (!join(ra, plain, first))
+    if (!join(ra, plain, first)) {
+        ike_reassembly_clear(ra); /* so that the peer's next sending finds room */
         return SL_FAIL_MEM(err);
+    }
     *what = IKE_OPENED;
     return SL_OK;
 }
