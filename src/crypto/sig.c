@@ -5,11 +5,9 @@
  */
 #include "sig.h"
 
-#include <limits.h>
 #include <openssl/core_names.h>
 #include <openssl/err.h>
 #include <openssl/rsa.h>
-#include <openssl/x509.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -168,27 +166,6 @@ enum sl_key_type sig_key_type(const EVP_PKEY *key, uint16_t *bits)
         }
     }
     return SL_KEY_NONE;
-}
-
-EVP_PKEY *sig_read_spki(struct sl_bytes spki)
-{
-    const unsigned char *p = spki.p;
-    if (spki.len == 0 || spki.len > LONG_MAX)
-        return NULL;
-    EVP_PKEY *key = d2i_PUBKEY(NULL, &p, (long)spki.len);
-    if (key && p == spki.p + spki.len)
-        return key;
-    EVP_PKEY_free(key);
-    return NULL;
-}
-
-bool sig_write_spki(struct sl_buf *out, const EVP_PKEY *key)
-{
-    unsigned char *der = NULL;
-    int len = i2d_PUBKEY(key, &der);
-    bool ok = len > 0 && sl_buf_put(out, sl_bytes(der, (size_t)len));
-    OPENSSL_free(der);
-    return ok;
 }
 
 enum sl_key_type sl_spki_type(struct sl_bytes spki, uint16_t *bits)
