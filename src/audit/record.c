@@ -130,6 +130,9 @@ enum sl_rc audit_line_read(struct sl_bytes line, struct audit_point *at,
  * last record, and a hash over these that tells a torn head from one that was changed by hand
  * carelessly. No protection against a careful hand: signed checkpoints will give that.
  */
+#define HEAD_SIZE_AT 18 /* behind the number and a blank */
+#define HEAD_HASH_AT 36
+
 static size_t head_front(char *out, size_t cap, const struct audit_head *h)
 {
     return (size_t)snprintf(out, cap, "%017" PRIu64 " %017" PRIu64 " %s ", h->at.n, h->size,
@@ -152,10 +155,14 @@ bool audit_head_read(struct audit_head *h, struct sl_bytes text)
         return false;
     memcpy(copy, text.p, text.len);
     copy[text.len] = '\0';
-    if (sscanf(copy, "%17" SCNu64 " %17" SCNu64 " %64[0-9a-f]", &got.at.n, &got.size,
-               got.at.hash) != 3 ||
-        !is_hash(got.at.hash, strlen(got.at.hash)))
+    char *end = NULL;
+    got.at.n = strtoull(copy, &end, 10);
+    if (end != copy + HEAD_SIZE_AT - 1)
         return false;
+    got.size = strtoull(copy + HEAD_SIZE_AT, &end, 10);
+    if (end != copy + HEAD_HASH_AT - 1 || !is_hash(copy + HEAD_HASH_AT, AUDIT_HASH_HEX))
+        return false;
+    memcpy(got.at.hash, copy + HEAD_HASH_AT, AUDIT_HASH_HEX);
     audit_head_write(again, &got); /* one head has one text */
     if (memcmp(copy, again, AUDIT_HEAD_LEN) != 0)
         return false;

@@ -10,6 +10,7 @@
  */
 #include "src/base/config_impl.h"
 
+#include <assert.h>
 #include <confuse.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -67,18 +68,18 @@
 #define TYPE_ESP(rule)         "list of proposals"
 
 #define FIELD_SIZE(section, field) sizeof(((STRUCT_##section *)NULL)->field)
-#define ROW(section, key, type, field, dflt, rule, text, count) \
-    { { #section, #key, TYPE_##type(rule), dflt, text },        \
-      CONF_##section,                                           \
-      CONF_##type,                                              \
-      rule,                                                     \
-      offsetof(STRUCT_##section, field),                        \
-      FIELD_SIZE(section, field),                               \
+#define ROW(section, key, type, field, size, dflt, rule, text, count) \
+    { { #section, #key, TYPE_##type(rule), dflt, text },              \
+      CONF_##section,                                                 \
+      CONF_##type,                                                    \
+      rule,                                                           \
+      offsetof(STRUCT_##section, field),                              \
+      size,                                                           \
       count },
 #define CONF_KEY(section, key, type, field, dflt, rule, text) \
-    ROW(section, key, type, field, dflt, rule, text, 0)
+    ROW(section, key, type, field, FIELD_SIZE(section, field), dflt, rule, text, 0)
 #define CONF_LIST(section, key, type, field, dflt, rule, text) \
-    ROW(section, key, type, field, dflt, rule, text, offsetof(STRUCT_##section, field##_n))
+    ROW(section, key, type, field, 0, dflt, rule, text, offsetof(STRUCT_##section, field##_n))
 static const struct conf_key table[] = {
 #include "src/base/config_keys.def"
 };
@@ -230,7 +231,7 @@ static pthread_mutex_t confuse_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct conf_ctx
     *confuse_ctx; /* of the call that holds the lock: the callback gets no context */
 
-static void confuse_error(cfg_t *cfg, const char *fmt, va_list ap)
+static void SL_PRINTF(2, 0) confuse_error(cfg_t *cfg, const char *fmt, va_list ap)
 {
     char what[256];
     vsnprintf(what, sizeof(what), fmt, ap);
@@ -278,6 +279,7 @@ static void *grow(void *parent, enum conf_kind kind, const char *title)
     const struct conf_array *a = &arrays[kind];
     char *v, *name;
     size_t n;
+    assert(parent); /* the outline has no child outside a connection */
     memcpy(&v, (char *)parent + a->array, sizeof(v));
     memcpy(&n, (char *)parent + a->count, sizeof(n));
     if ((n & (n - 1)) == 0) { /* full at powers of two */
@@ -419,13 +421,23 @@ static bool read_values(struct conf_ctx *x, struct sl_buf *clean, struct sl_conf
     return ok;
 }
 
+static struct sl_config *config_new(const char *file_name)
+{
+    struct sl_config *c = calloc(1, sizeof(*c));
+    if (c && !(c->file = strdup(file_name))) {
+        free(c);
+        return NULL;
+    }
+    return c;
+}
+
 enum sl_rc sl_config_parse(struct sl_config **out, struct sl_bytes text, const char *file_name,
                            struct sl_buf *problems, struct sl_err *err)
 {
     struct conf_ctx x = { .file = file_name, .problems = problems, .err = err };
     SL_AUTO_BUF clean = { 0 };
-    SL_AUTO(sl_config) *c = calloc(1, sizeof(*c));
-    if (!c || !(c->file = strdup(file_name)))
+    struct sl_config *c = config_new(file_name);
+    if (!c)
         return SL_FAIL_MEM(err);
     bool readable = conf_outline_read(&x, text, &clean);
     if (readable) {
@@ -435,9 +447,11 @@ enum sl_rc sl_config_parse(struct sl_config **out, struct sl_bytes text, const c
             conf_check(&x, c);
     }
     free(x.outline.v);
-    if (x.count)
+    if (x.count) {
+        sl_config_free(c);
         return x.first;
-    *out = sl_steal(&c);
+    }
+    *out = c;
     return SL_OK;
 }
 

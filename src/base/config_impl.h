@@ -78,7 +78,7 @@ struct conf_key {
     enum conf_kind kind;
     enum conf_type type;
     const char *rule;
-    size_t offset, size; /* of the field in its section's struct */
+    size_t offset, size; /* of the field in its section's struct; size 0: an array */
     size_t count_offset; /* of field##_n, lists of values only */
 };
 const struct conf_key *conf_keys(enum conf_kind kind, size_t *n);

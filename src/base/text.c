@@ -33,7 +33,7 @@ bool sl_unhex(struct sl_buf *out, const char *hex)
     size_t before = out->len;
     for (const char *p = hex; *p;) {
         int hi = hex_value(p[0]), lo = hi < 0 ? -1 : hex_value(p[1]);
-        uint8_t byte = (uint8_t)(hi << 4 | lo);
+        uint8_t byte = lo < 0 ? 0 : (uint8_t)(hi << 4 | lo);
         if (lo < 0 || !sl_buf_put(out, sl_bytes(&byte, 1)))
             goto fail;
         p += 2;

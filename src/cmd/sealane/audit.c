@@ -100,8 +100,10 @@ static enum cli_exit walked(struct cli *cli, const struct command *cmd, enum sl_
 /* ---- tail --------------------------------------------------------------------------------------------------- */
 struct tail {
     struct cli *cli;
-    json_t **ring;
-    uint64_t *number;
+    struct kept {
+        json_t *record;
+        uint64_t number;
+    } * ring; /* the last max records */
     size_t n, max;
     uint64_t last;
     bool following;
@@ -116,10 +118,9 @@ static bool tail_record(void *ctx, uint64_t number, const json_t *record, struct
         print_record(t->cli, number, record);
         return true;
     }
-    size_t at = t->n++ % t->max;
-    json_decref(t->ring[at]);
-    t->ring[at] = json_incref((json_t *)record);
-    t->number[at] = number;
+    struct kept *k = &t->ring[t->n++ % t->max];
+    json_decref(k->record);
+    *k = (struct kept){ .record = json_incref((json_t *)record), .number = number };
     return true;
 }
 
@@ -144,17 +145,15 @@ enum cli_exit run_audit_tail(struct cli *cli, const struct command *cmd, const j
     if (audit_dir(cli, args, dir, sizeof(dir), &err) != SL_OK)
         return cli_fail(cli, cmd, &err, NULL);
     t.ring = calloc(t.max, sizeof(*t.ring));
-    t.number = calloc(t.max, sizeof(*t.number));
-    enum sl_rc rc = t.ring && t.number ? SL_OK : SL_FAIL_MEM(&err);
+    enum sl_rc rc = t.ring ? SL_OK : SL_FAIL_MEM(&err);
     off_t size = log_size(dir);
     if (rc == SL_OK)
         rc = sl_audit_each(dir, 0, tail_record, &t, &err);
     for (size_t i = t.n > t.max ? t.n - t.max : 0; i < t.n; i++)
-        print_record(cli, t.number[i % t.max], t.ring[i % t.max]);
+        print_record(cli, t.ring[i % t.max].number, t.ring[i % t.max].record);
     for (size_t i = 0; t.ring && i < t.max; i++)
-        json_decref(t.ring[i]);
+        json_decref(t.ring[i].record);
     free(t.ring);
-    free(t.number);
     t.following = true;
     while (json_is_true(json_object_get(args, "follow")) &&
            (rc == SL_OK || rc == SL_AUDIT_EDITED) && fflush(cli->out) == 0) {
@@ -224,7 +223,7 @@ enum cli_exit run_audit_show(struct cli *cli, const struct command *cmd, const j
     if (rc == SL_OK)
         rc = sl_audit_each(dir, o.want, keep_one, &o, &err);
     if (rc == SL_OK && !o.record)
-        rc = SL_FAIL(&err, SL_NOT_FOUND, "there is no record %" PRIu64 " in %s", o.want, dir);
+        (void)SL_FAIL(&err, SL_NOT_FOUND, "there is no record %" PRIu64 " in %s", o.want, dir);
     if (!o.record)
         return cli_fail(cli, cmd, &err, NULL);
     if (cli->json) {
