@@ -146,7 +146,10 @@ enum sl_key_type {
 SL_MUST_USE bool sl_key_alg_parse(enum sl_key_type *type, uint16_t *bits, const char *key_alg);
 /* Type and size of a DER SubjectPublicKeyInfo; SL_KEY_NONE when it is none of ours. */
 enum sl_key_type sl_spki_type(struct sl_bytes spki, uint16_t *bits);
-/* SL_OK, SL_CRYPTO (does not verify), SL_WEAK_ALGORITHM (RSA under 2048 bits), SL_MALFORMED. */
+/*
+ * SL_OK, SL_CRYPTO (does not verify, or a key of another type), SL_WEAK_ALGORITHM (RSA under 2048
+ * bits), SL_TOO_LARGE (over 8192), SL_MALFORMED (the key cannot be read).
+ */
 SL_MUST_USE enum sl_rc sl_sig_verify(enum sl_sig sig, struct sl_bytes spki, struct sl_bytes data,
                                      struct sl_bytes signature, struct sl_err *err);
 

@@ -38,7 +38,11 @@ struct sl_key {
     struct sl_bytes spki;
 };
 
-/* A new EVP_PKEY doing its private operations through key, which must outlive it. */
+/*
+ * A new EVP_PKEY doing its private operations through key, which must outlive it. Give CMS_decrypt
+ * the recipient's certificate too: without it libcrypto tries all recipients, and takes the answer
+ * to a wrong padding for a key. A refusal by the ops is on libcrypto's error queue, for SL_FAIL_SSL.
+ */
 SL_MUST_USE enum sl_rc sl_key_pkey(EVP_PKEY **out, const struct sl_key *key, struct sl_err *err);
 
 /*
