@@ -392,15 +392,15 @@ static bool add_attrs(CMS_SignerInfo *si, const struct scep_attrs *a, int64_t no
     ASN1_TIME_free(t);
     struct sl_bytes sender = sl_bytes(a->sender_nonce, SCEP_NONCE_LEN);
     struct sl_bytes recipient = sl_bytes(a->recipient_nonce, SCEP_NONCE_LEN);
-    ok = ok && attr_add_number(si, OID_MESSAGE_TYPE, a->type) &&
+    ok = ok && attr_add_number(si, OID_MESSAGE_TYPE, (int)a->type) &&
          attr_add(si, OID_TRANSACTION_ID, V_ASN1_PRINTABLESTRING, sl_str(a->transaction_id)) &&
          (!a->has_sender_nonce || attr_add(si, OID_SENDER_NONCE, V_ASN1_OCTET_STRING, sender)) &&
          (!a->has_recipient_nonce ||
           attr_add(si, OID_RECIPIENT_NONCE, V_ASN1_OCTET_STRING, recipient)) &&
-         (!a->has_status || attr_add_number(si, OID_PKI_STATUS, a->status)) &&
+         (!a->has_status || attr_add_number(si, OID_PKI_STATUS, (int)a->status)) &&
          (!a->proof.len || attr_add(si, OID_RENEWAL_PROOF, V_ASN1_OCTET_STRING, a->proof));
     if (ok && a->has_status && a->status == SCEP_FAILURE)
-        ok = attr_add_number(si, OID_FAIL_INFO, a->fail) &&
+        ok = attr_add_number(si, OID_FAIL_INFO, (int)a->fail) &&
              (!a->fail_text[0] ||
               attr_add(si, OID_FAIL_INFO_TEXT, V_ASN1_UTF8STRING, sl_str(a->fail_text)));
     return ok;
