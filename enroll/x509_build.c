@@ -254,29 +254,34 @@ bool xb_san_has(const GENERAL_NAMES *san, const GENERAL_NAME *name)
     return false;
 }
 
+char *xb_san_item(char out[SL_ID_TEXT], const GENERAL_NAME *name)
+{
+    int type;
+    const ASN1_STRING *v = GENERAL_NAME_get0_value(name, &type);
+    struct sl_id id = { 0 };
+    snprintf(out, SL_ID_TEXT, "other name");
+    if (type != GEN_DNS && type != GEN_EMAIL && type != GEN_IPADD)
+        return out;
+    struct sl_bytes raw = asn1_bytes(v);
+    if (raw.len == 0 || raw.len > SL_ID_MAX || (type == GEN_IPADD && raw.len != 4 && raw.len != 16))
+        return out;
+    id.type = type == GEN_DNS     ? SL_ID_FQDN
+              : type == GEN_EMAIL ? SL_ID_RFC822_ADDR
+              : raw.len == 4      ? SL_ID_IPV4_ADDR
+                                  : SL_ID_IPV6_ADDR;
+    id.len = (uint16_t)raw.len;
+    memcpy(id.data, raw.p, raw.len);
+    return sl_id_text(out, &id);
+}
+
 char *xb_san_text(char *out, size_t cap, const GENERAL_NAMES *san)
 {
     SL_AUTO_BUF b = { 0 };
-    for (int i = 0; i < sk_GENERAL_NAME_num(san); i++) {
-        int type;
-        const ASN1_STRING *v = GENERAL_NAME_get0_value(sk_GENERAL_NAME_value(san, i), &type);
-        char text[SL_ID_TEXT] = "other name";
-        struct sl_id id = { 0 };
-        if (type == GEN_DNS || type == GEN_EMAIL || type == GEN_IPADD) {
-            struct sl_bytes raw = asn1_bytes(v);
-            id.type = type == GEN_DNS     ? SL_ID_FQDN
-                      : type == GEN_EMAIL ? SL_ID_RFC822_ADDR
-                      : raw.len == 4      ? SL_ID_IPV4_ADDR
-                                          : SL_ID_IPV6_ADDR;
-            if (raw.len <= SL_ID_MAX && (type != GEN_IPADD || raw.len == 4 || raw.len == 16)) {
-                id.len = (uint16_t)raw.len;
-                memcpy(id.data, raw.p ? raw.p : id.data, raw.len);
-                sl_id_text(text, &id);
-            }
-        }
-        if (!sl_buf_printf(&b, "%s%s", i ? ", " : "", text))
+    char item[SL_ID_TEXT];
+    for (int i = 0; i < sk_GENERAL_NAME_num(san); i++)
+        if (!sl_buf_printf(&b, "%s%s", i ? ", " : "",
+                           xb_san_item(item, sk_GENERAL_NAME_value(san, i))))
             break;
-    }
     return sl_printable(out, cap, sl_buf_bytes(&b));
 }
 

@@ -5,6 +5,7 @@
 #ifndef SEALANE_ENROLL_X509_BUILD_H
 #define SEALANE_ENROLL_X509_BUILD_H
 
+#include "sealane/decision.h"
 #include "sealane/key.h"
 #include "sealane/store.h"
 
@@ -52,6 +53,8 @@ SL_MUST_USE bool xb_serial_text(char out[SL_SERIAL_TEXT], const ASN1_INTEGER *se
 SL_MUST_USE bool xb_serial_parse(char out[SL_SERIAL_TEXT], const char *text);
 /* RFC 4514 text of a Name, cut to cap; returns out. */
 char *xb_name_text(char *out, size_t cap, const X509_NAME *name);
+/* One name: "dns:a"; "other name" for a type that is not certified here. Returns out. */
+char *xb_san_item(char out[SL_ID_TEXT], const GENERAL_NAME *name);
 /* "dns:a, ip:192.0.2.1", printable, cut to cap; returns out. */
 char *xb_san_text(char *out, size_t cap, const GENERAL_NAMES *san);
 /* UTC seconds; false when the time cannot be read. */

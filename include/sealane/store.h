@@ -168,7 +168,7 @@ SL_MUST_USE enum sl_rc sl_store_crl_get(struct sl_store *s, const char *issuer, 
                                         int64_t *number, int64_t *this_update, int64_t *next_update,
                                         struct sl_err *err);
 
-/* Totals for status. */
+/* Totals for status: certificates of devices, serials given up, challenges that can be used. */
 struct sl_store_counts {
     int64_t pending, issued, revoked, abandoned, challenges;
 };

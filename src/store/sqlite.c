@@ -751,8 +751,8 @@ enum sl_rc sl_store_count(struct sl_store *s, int64_t now, struct sl_store_count
     AUTO_STMT *st = NULL;
     SL_TRY(prepare(s, &st, err,
                    "SELECT (SELECT count(*) FROM request WHERE state=?),"
-                   " (SELECT count(*) FROM certificate WHERE state=?),"
-                   " (SELECT count(*) FROM certificate WHERE state=?),"
+                   " (SELECT count(*) FROM certificate WHERE state=? AND kind='device'),"
+                   " (SELECT count(*) FROM certificate WHERE state=? AND kind='device'),"
                    " (SELECT count(*) FROM certificate WHERE state=?),"
                    " (SELECT count(*) FROM challenge WHERE used=0 AND expires>?)",
                    "iiiii", (int64_t)SL_REQUEST_PENDING, (int64_t)SL_CERT_ISSUED,
