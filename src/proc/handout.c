@@ -1,5 +1,7 @@
 /* What the supervisor opens for the roles (handout.h). */
 #include "src/proc/handout.h"
+#include "src/esp/steer.h"
+#include "src/esp/tun.h"
 #include "src/proc/sandbox.h"
 
 #include <dirent.h>
@@ -8,8 +10,6 @@
 #include <grp.h>
 #include <ifaddrs.h>
 #include <limits.h>
-#include <linux/filter.h>
-#include <linux/if_tun.h>
 #include <net/if.h>
 #include <netinet/in.h>
 #include <stdio.h>
@@ -194,25 +194,6 @@ static enum sl_rc open_udp(int *out, const struct sl_addr *addr, uint16_t port, 
     return SL_OK;
 }
 
-/*
- * Two sockets share the port of NAT traversal (RFC 3948 2.2): what starts with four zero bytes is
- * IKE and goes to the first, ESP to the second; what is shorter, a keepalive, to the first, since a
- * load past the end ends the program with 0.
- */
-static enum sl_rc steer(int fd, struct sl_err *err)
-{
-    struct sock_filter code[] = {
-        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, 0),
-        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 0, 0, 1),
-        BPF_STMT(BPF_RET | BPF_K, 0),
-        BPF_STMT(BPF_RET | BPF_K, 1),
-    };
-    struct sock_fprog program = { .len = SL_ARRAY_LEN(code), .filter = code };
-    if (setsockopt(fd, SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, &program, sizeof(program)) < 0)
-        return SL_FAIL(err, SL_IO, "selector between IKE and ESP: %s", strerror(errno));
-    return SL_OK;
-}
-
 static enum sl_rc open_family(struct proc_handouts *h, const struct sl_config *c, bool v6,
                               struct sl_err *err)
 {
@@ -224,14 +205,14 @@ static enum sl_rc open_family(struct proc_handouts *h, const struct sl_config *c
     if (fd < 0)
         return SL_OK;
     SL_TRY(add(h, PROC_IKE, v6 ? "udp500v6" : "udp500v4", fd, err));
-    /* the order of binding is the number that the selector returns */
+    /* bound in the order of ESP_STEER_IKE, ESP_STEER_ESP: what starts with four zero bytes is IKE */
     SL_TRY(open_udp(&fd, addr, c->port_natt, true, err));
     if (fd >= 0)
         SL_TRY(add(h, PROC_IKE, v6 ? "udp4500v6" : "udp4500v4", fd, err));
     SL_TRY(open_udp(&fd, addr, c->port_natt, true, err));
     if (fd >= 0) {
         SL_TRY(add(h, PROC_ESP, v6 ? "esp4500v6" : "esp4500v4", fd, err));
-        SL_TRY(steer(fd, err));
+        SL_TRY(esp_steer(fd, err));
     }
     int family = v6 ? AF_INET6 : AF_INET;
     fd = socket(family, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, IPPROTO_ESP);
@@ -298,17 +279,8 @@ static enum sl_rc set_up(const char *name, const struct sl_config *c, struct sl_
 
 static enum sl_rc open_tun(struct proc_handouts *h, const struct sl_config *c, struct sl_err *err)
 {
-    int fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC | O_NONBLOCK);
-    if (fd < 0)
-        return SL_FAIL(err, SL_IO, "/dev/net/tun: %s", strerror(errno));
-    struct ifreq r = { .ifr_flags = IFF_TUN | IFF_NO_PI | IFF_VNET_HDR };
-    (void)snprintf(r.ifr_name, sizeof(r.ifr_name), "%s", c->tun_name);
-    if (ioctl(fd, TUNSETIFF, &r) < 0) {
-        int e = errno;
-        close(fd);
-        return SL_FAIL(err, SL_IO, "tunnel device %s: %s%s", c->tun_name, strerror(e),
-                       e == EBUSY ? " (is another sealaned running?)" : "");
-    }
+    int fd;
+    SL_TRY(esp_tun_open(&fd, c->tun_name, err));
     SL_TRY(add(h, PROC_ESP, "tun", fd, err));
     no_address(c->tun_name);
     return set_up(c->tun_name, c, err);

@@ -241,8 +241,11 @@ static enum sl_rc ldap_failed(const struct ldap_pool *p, LDAP *ld, const char *w
     char *detail = NULL;
     if (ld)
         ldap_get_option(ld, LDAP_OPT_DIAGNOSTIC_MESSAGE, &detail);
-    enum sl_rc rc =
-        e == LDAP_FILTER_ERROR || e == LDAP_DECODING_ERROR ? SL_DIR_BAD_ANSWER : SL_DIR_UNAVAILABLE;
+    enum sl_rc rc = SL_DIR_UNAVAILABLE;
+    if (e == LDAP_TIMEOUT)
+        rc = SL_TIMEOUT;
+    else if (e == LDAP_FILTER_ERROR || e == LDAP_DECODING_ERROR)
+        rc = SL_DIR_BAD_ANSWER;
     char safe[160] = "";
     if (detail && *detail)
         sl_printable(safe, sizeof(safe), sl_str(detail));
@@ -277,7 +280,8 @@ static bool set_tls(const struct ldap_pool *p, LDAP *ld)
 static enum sl_rc bind_as(const struct ldap_pool *p, LDAP *ld, struct sl_err *err)
 {
     const struct sl_conf_directory *d = p->d;
-    struct berval password = { 0 };
+    char none[] = "";
+    struct berval password = { .bv_val = none }; /* for EXTERNAL: present, and empty (RFC 4422 A) */
     int e;
     if (!d)
         return SL_OK; /* anonymous: LDAP needs no bind for that (RFC 4513 4) */

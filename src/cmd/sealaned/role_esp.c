@@ -417,7 +417,7 @@ static void verb_esp(void *ctx, struct proc_ctl *q, const json_t *args)
 static void problem(json_t *list, bool there_is, const char *text, const char *advice)
 {
     if (there_is)
-        json_array_append_new(list, json_pack("{s:s, s:s}", "text", text, "advice", advice));
+        json_array_append_new(list, json_pack("{s:s, s:s}", "text", text, "do", advice));
 }
 
 static void verb_status(void *ctx, struct proc_ctl *q, const json_t *args)

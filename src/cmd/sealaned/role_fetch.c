@@ -453,8 +453,7 @@ static bool open_curl(struct fetch *f)
            curl_multi_setopt(f->multi, CURLMOPT_SOCKETFUNCTION, set_socket) == CURLM_OK &&
            curl_multi_setopt(f->multi, CURLMOPT_SOCKETDATA, f) == CURLM_OK &&
            curl_multi_setopt(f->multi, CURLMOPT_TIMERFUNCTION, set_timer) == CURLM_OK &&
-           curl_multi_setopt(f->multi, CURLMOPT_TIMERDATA, f) == CURLM_OK &&
-           curl_multi_setopt(f->multi, CURLMOPT_MAX_HOST_CONNECTIONS, 8L) == CURLM_OK;
+           curl_multi_setopt(f->multi, CURLMOPT_TIMERDATA, f) == CURLM_OK;
 }
 
 static void close_curl(struct fetch *f)
