@@ -129,7 +129,7 @@ uint64_t sl_ike_up(struct sl_ike *ike, int64_t now_ns, const char *connection, c
 uint64_t sl_ike_down(struct sl_ike *ike, int64_t now_ns, const char *connection, const char *child);
 uint64_t sl_ike_rekey(struct sl_ike *ike, int64_t now_ns, const char *connection, const char *child,
                       bool ike_sa);
-/* End one SA for a reason (a decision changed). */
+/* End an SA for a reason (a decision changed), by its id or that of the SA it is a rekey of. */
 void sl_ike_end(struct sl_ike *ike, int64_t now_ns, uint64_t ike_sa, enum sl_rc reason);
 
 /* A view of the SAs for `sealane sas`. */
