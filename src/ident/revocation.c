@@ -106,15 +106,17 @@ static const char *origin_of(char out[320], const struct source *s)
     return out;
 }
 
+/* only_revoked: a source that does not say so is passed over. */
 static void look_at_source(struct cert_check *c, struct source *s, const struct sl_cert *cert,
-                           const struct sl_cert *issuer, int64_t utc_s)
+                           const struct sl_cert *issuer, bool only_revoked, int64_t utc_s)
 {
-    struct sl_rev_answer a;
+    struct sl_rev_answer a = { 0 };
     struct sl_err err;
     char origin[320];
     sl_err_reset(&err);
     enum sl_rc rc = source_check(s, cert, issuer, utc_s, &a, &err);
-    if (rc != SL_NOT_FOUND)
+    bool revoked = (rc == SL_OK || rc == SL_REVOCATION_STALE) && a.revoked;
+    if (rc != SL_NOT_FOUND && (!only_revoked || revoked))
         take(c, cert, rc, &a, &err, origin_of(origin, s));
 }
 
@@ -142,6 +144,26 @@ static enum sl_rc find_sources(struct sl_decision *x, size_t i, struct sl_now no
     return SL_OK;
 }
 
+/* Local CRL files; only_revoked: those that do not say so are passed over. */
+static void look_at_files(struct sl_decision *x, size_t i, bool only_revoked, int64_t utc_s)
+{
+    struct cert_check *c = &x->check[i];
+    const struct sl_cert *cert = x->path.cert[i], *issuer = x->path.cert[i + 1];
+    for (size_t k = 0; k < x->trust->crl_n && !c->done && x->trust->conf->crl; k++) {
+        const struct local_crl *local = &x->trust->crl[k];
+        struct sl_rev_answer a = { 0 };
+        struct sl_err err;
+        char origin[320];
+        sl_err_reset(&err);
+        if (strcmp(sl_crl_issuer(local->crl), sl_cert_subject(issuer)) != 0)
+            continue; /* another CA's; its name is looked at closely when it is used */
+        snprintf(origin, sizeof(origin), "CRL file %.300s", local->what);
+        enum sl_rc rc = sl_crl_check(local->crl, cert, issuer, utc_s, &a, &err);
+        if (!only_revoked || ((rc == SL_OK || rc == SL_REVOCATION_STALE) && a.revoked))
+            take(c, cert, rc, &a, &err, origin);
+    }
+}
+
 /* What is known without asking anybody. */
 static void look_around(struct sl_decision *x, size_t i, struct sl_now now)
 {
@@ -151,7 +173,15 @@ static void look_around(struct sl_decision *x, size_t i, struct sl_now now)
     struct sl_rev_answer a;
     struct sl_err err;
     sl_err_reset(&err);
-    if (i == 0 && x->ask.ocsp.len > 0 && conf->ocsp) {
+    /*
+     * What is known to say revoked is believed before anything that says otherwise: a peer may hand
+     * over a response from before its revocation.
+     */
+    for (size_t k = 0; k < c->n && !c->done; k++)
+        if (c->source[k])
+            look_at_source(c, c->source[k], cert, issuer, true, now.utc_s);
+    look_at_files(x, i, true, now.utc_s);
+    if (i == 0 && x->ask.ocsp.len > 0 && conf->ocsp && !c->done) {
         enum sl_rc rc =
             sl_ocsp_check(x->ask.ocsp, cert, issuer, (struct sl_bytes){ 0 }, now.utc_s, &a, &err);
         take(c, cert, rc, &a, &err, "OCSP response handed over in IKE (RFC 4806)");
@@ -161,16 +191,8 @@ static void look_around(struct sl_decision *x, size_t i, struct sl_now now)
     }
     for (size_t k = 0; k < c->n && !c->done; k++)
         if (c->source[k])
-            look_at_source(c, c->source[k], cert, issuer, now.utc_s);
-    for (size_t k = 0; k < x->trust->crl_n && !c->done && conf->crl; k++) {
-        const struct local_crl *local = &x->trust->crl[k];
-        char origin[320];
-        if (strcmp(sl_crl_issuer(local->crl), sl_cert_subject(issuer)) != 0)
-            continue; /* another CA's; its name is looked at closely when it is used */
-        snprintf(origin, sizeof(origin), "CRL file %.300s", local->what);
-        enum sl_rc rc = sl_crl_check(local->crl, cert, issuer, now.utc_s, &a, &err);
-        take(c, cert, rc, &a, &err, origin);
-    }
+            look_at_source(c, c->source[k], cert, issuer, false, now.utc_s);
+    look_at_files(x, i, false, now.utc_s);
 }
 
 /* The sources' silence began then; 0: they have not failed. */
@@ -252,7 +274,7 @@ bool revocation_advance(struct sl_decision *x, size_t i, struct sl_now now)
         if (!s)
             continue;
         if (c->step_ns) { /* was waited for */
-            look_at_source(c, s, cert, issuer, now.utc_s);
+            look_at_source(c, s, cert, issuer, false, now.utc_s);
             if (c->done)
                 break;
             if (s->question && now.mono_ns < c->step_ns)

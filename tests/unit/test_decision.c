@@ -710,6 +710,10 @@ START_TEST(handed_over_ocsp_needs_no_fetch_and_is_kept)
     a.ocsp = test_ocsp(
         &(struct test_ocsp_spec){ .cert = &c, .by = &w->ca, .status = V_OCSP_CERTSTATUS_REVOKED });
     expect(w, &a, SL_REVOKED);
+    /* a response from before the revocation does not help any more */
+    a.ocsp = test_ocsp(
+        &(struct test_ocsp_spec){ .cert = &c, .by = &w->ca, .status = V_OCSP_CERTSTATUS_GOOD });
+    expect(w, &a, SL_REVOKED);
     finish(w);
 }
 END_TEST
