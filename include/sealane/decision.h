@@ -185,7 +185,7 @@ bool sl_decider_changed(struct sl_decider *d);
 /* Fetch all revocation data in use anew and forget directory answers (something was revoked). */
 void sl_decider_refresh(struct sl_decider *d, struct sl_now now);
 /* The revocation cache as bytes for the disk; what is read back is verified before it is used. */
-SL_MUST_USE enum sl_rc sl_decider_save(const struct sl_decider *d, struct sl_buf *out,
+SL_MUST_USE enum sl_rc sl_decider_save(struct sl_decider *d, struct sl_buf *out,
                                        struct sl_err *err);
 SL_MUST_USE enum sl_rc sl_decider_load(struct sl_decider *d, struct sl_bytes in, struct sl_now now,
                                        struct sl_err *err);

@@ -140,8 +140,10 @@ static void failed(struct sl_decider *d, struct source *s, enum sl_rc rc, const 
         wait_s = IDENT_BACKOFF_MAX_S;
     s->failures++;
     s->retry_ns = now.mono_ns + wait_s * SL_NS_PER_S;
-    if (s->since_utc_s == 0)
+    if (s->since_utc_s == 0) {
         s->since_utc_s = s->asked_utc_s ? s->asked_utc_s : now.utc_s;
+        d->dirty = true; /* an outage outlives a restart */
+    }
     s->rc = rc;
     snprintf(s->error, sizeof(s->error), "%s", text);
     if (s->have) { /* keep trying in the background */
@@ -321,7 +323,7 @@ void source_tick(struct sl_decider *d, struct source *s, struct sl_now now)
  */
 static const char magic[] = "SLREVC01";
 
-enum sl_rc sl_decider_save(const struct sl_decider *d, struct sl_buf *out, struct sl_err *err)
+enum sl_rc sl_decider_save(struct sl_decider *d, struct sl_buf *out, struct sl_err *err)
 {
     struct sl_wr w = sl_wr_buf(out, SL_BUF_MAX);
     sl_wr_put(&w, sl_str(magic));
@@ -339,6 +341,7 @@ enum sl_rc sl_decider_save(const struct sl_decider *d, struct sl_buf *out, struc
                          : s->crl ? sl_crl_der(s->crl)
                                   : sl_buf_bytes(&s->response));
     }
+    d->dirty = false;
     return sl_wr_ok(&w)
                ? SL_OK
                : SL_FAIL(err, SL_TOO_LARGE, "the revocation cache is too large to be saved");
@@ -358,10 +361,10 @@ static void load_one(struct sl_decider *d, enum source_kind kind, const char *ur
         return;
     s->deadline_ms = 5000; /* until a decision says otherwise */
     enum sl_rc rc = SL_OK;
-    if (data.len && !s->have)
+    if (data.len)
         rc = kind == SOURCE_CRL ? take_crl(d, s, data, now.utc_s, NULL)
                                 : take_ocsp(d, s, data, (struct sl_bytes){ 0 }, now.utc_s, NULL);
-    if (data.len && s->have && rc == SL_OK)
+    if (data.len && rc == SL_OK)
         succeeded(d, s, now);
     if (fetched > 0 && fetched <= now.utc_s)
         s->fetched_utc_s = fetched;

@@ -796,6 +796,38 @@ START_TEST(saved_cache_serves_after_a_restart_with_every_server_dead)
 }
 END_TEST
 
+START_TEST(saved_crl_serves_after_a_restart_and_keeps_its_outage)
+{
+    struct world *w = setup();
+    start(w);
+    struct test_cert c = leaf(w);
+    struct sl_decision_ask a = ask_for(&c, "dns:gw-a.example");
+    expect(w, &a, SL_OK);
+    struct sl_buf saved = { 0 };
+    ck_ok(sl_decider_save(w->d, &saved, &err), &err);
+    sl_decider_free(w->d);
+    start(w);
+    w->dead = true;
+    ck_ok(sl_decider_load(w->d, sl_buf_bytes(&saved), w->now, &err), &err);
+    expect(w, &a, SL_OK);
+    ck_assert_uint_eq(w->asked_crl, 1);
+    sl_decider_free(w->d);
+    /* without any data: how long the outage has lasted outlives a restart too */
+    w->trust[0].revocation = SL_REVOCATION_GRACE;
+    start(w);
+    expect(w, &a, SL_OK);
+    saved.len = 0;
+    ck_ok(sl_decider_save(w->d, &saved, &err), &err);
+    sl_decider_free(w->d);
+    start(w);
+    pass(w, 3601 * 1000);
+    ck_ok(sl_decider_load(w->d, sl_buf_bytes(&saved), w->now, &err), &err);
+    expect(w, &a, SL_REVOCATION_UNAVAILABLE);
+    sl_buf_clear(&saved);
+    finish(w);
+}
+END_TEST
+
 START_TEST(ldif_change_is_seen)
 {
     struct world *w = setup();
@@ -970,6 +1002,7 @@ SL_TESTS(decision, SL_CASE(everything_right_accepts_with_all_evidence),
          SL_CASE(new_crl_changes_the_answer_for_a_live_peer),
          SL_CASE(cache_is_renewed_ahead_of_its_end),
          SL_CASE(saved_cache_serves_after_a_restart_with_every_server_dead),
+         SL_CASE(saved_crl_serves_after_a_restart_and_keeps_its_outage),
          SL_CASE(ldif_change_is_seen),
          SL_CASE(ldap_answer_is_cached_and_dead_server_refuses_in_hard),
          SL_CASE(ldap_dead_in_grace_uses_the_last_answer_and_says_so),
