@@ -21,12 +21,12 @@ static struct server {
     int listen_fd;
     char path[128];
     const char *answers; /* lines; sent when the request is there; NULL: hang up */
+    const char *more;    /* to a second connection; NULL: there is none */
     char request[8192];
 } server;
 
-static void *serve(void *arg)
+static void serve_one(struct server *s, const char *answers)
 {
-    struct server *s = arg;
     int fd = accept(s->listen_fd, NULL, NULL);
     size_t n = 0;
     while (fd >= 0 && n + 1 < sizeof(s->request) && !memchr(s->request, '\n', n)) {
@@ -37,7 +37,7 @@ static void *serve(void *arg)
     }
     s->request[n] = '\0';
     /* In small pieces: the client must put lines together. */
-    for (const char *p = s->answers; p && *p;) {
+    for (const char *p = answers; p && *p;) {
         size_t piece = strlen(p) < 7 ? strlen(p) : 7;
         if (send(fd, p, piece, MSG_NOSIGNAL) < 0)
             break;
@@ -45,6 +45,14 @@ static void *serve(void *arg)
     }
     if (fd >= 0)
         close(fd);
+}
+
+static void *serve(void *arg)
+{
+    struct server *s = arg;
+    serve_one(s, s->answers);
+    if (s->more)
+        serve_one(s, s->more);
     return NULL;
 }
 
@@ -266,7 +274,7 @@ START_TEST(rubbish_from_the_daemon_is_an_error)
         "{\"rc\":\"OK\"\n", "\n",   "{\"rc\":\"NO_SUCH_CODE\",\"text\":\"x\"}\n"
     };
     for (size_t i = 0; i < SL_ARRAY_LEN(rubbish); i++) {
-        ask("sas", rubbish[i]);
+        ask("certs", rubbish[i]);
         expect_status(CLI_FAILED);
     }
 }
@@ -332,11 +340,18 @@ START_TEST(enroll_shows_progress_until_the_certificate_comes)
     expect_err("waits for approval\n");
     expect_out("gw-a: the certificate is there\n");
     expect_out("serial       0a\n");
-    ask("enroll|gw-a",
-        "{\"rc\":\"SCEP_NO_PIN\",\"text\":\"the CA has the fingerprint 00ff\",\"more\":false}\n");
+    ask("enroll|gw-a", "{\"rc\":\"SCEP_NO_PIN\",\"text\":\"no fingerprint is known\","
+                       "\"data\":{\"ca_sha256\":\"00ff\"},\"more\":false}\n");
     expect_status(CLI_FAILED);
-    expect_err("the CA has the fingerprint 00ff (SCEP_NO_PIN)");
+    expect_err("no fingerprint is known (SCEP_NO_PIN)");
+    expect_err("has the SHA-256 fingerprint 00ff\n");
     expect_err("--fingerprint");
+    /* told not to wait, it leaves when the request is pending */
+    ask("enroll|gw-a|--no-wait",
+        "{\"rc\":\"OK\",\"text\":\"request 17\",\"data\":{\"state\":\"pending\"},\"more\":true}\n");
+    expect_status(CLI_OK);
+    expect_request("{\"verb\":\"enroll\",\"args\":{\"identity\":\"gw-a\"}}");
+    expect_err("the daemon goes on asking");
 }
 END_TEST
 
@@ -369,33 +384,40 @@ START_TEST(status_says_what_is_not_well_and_what_to_do)
 }
 END_TEST
 
+/* IKE's words about SAs and the datapath's counters are put together. */
 START_TEST(sas_shows_ike_and_child_with_traffic)
 {
-    ask("sas", "{\"rc\":\"OK\",\"data\":{\"sas\":[{\"id\":7,\"connection\":\"branches\",\"state\":"
-               "\"established\",\"initiator\":true,"
-               "\"local\":\"192.0.2.1:4500\",\"remote\":\"198.51.100.7:4500\",\"id_local\":\"dns:"
-               "a\",\"id_remote\":\"dns:b\","
-               "\"suite\":\"aes128gcm16\",\"prf\":\"prfsha256\",\"ke\":\"curve25519\",\"age_s\":"
-               "3725,\"record\":17,\"natt\":true,"
-               "\"children\":[{\"id\":9,\"name\":\"lan\",\"state\":\"installed\",\"spi_in\":"
-               "\"c0000001\",\"spi_out\":\"c0000002\","
-               "\"suite\":\"aes128gcm16\",\"esn\":true,\"udp_encap\":true,\"ts_local\":[\"10.1.0.0/"
-               "16\"],\"ts_remote\":"
-               "[\"10.2.0.0/"
-               "16\"],\"rekey_in_s\":60,\"packets_in\":3,\"bytes_in\":1500000,\"packets_out\":1,"
-               "\"bytes_out\":10,"
-               "\"dropped\":2}]}]},\"more\":false}\n");
+    server.more = "{\"rc\":\"OK\",\"data\":{\"children\":[{\"id\":8},{\"id\":9,"
+                  "\"in\":{\"packets\":3,\"bytes\":1500000,\"replayed\":2,\"late\":0},"
+                  "\"out\":{\"packets\":1,\"bytes\":10,\"too_big\":1}}]},\"more\":false}\n";
+    ask("sas", "{\"rc\":\"OK\",\"data\":{\"sas\":[{\"id\":7,\"connection\":\"branches\","
+               "\"state\":\"established\",\"initiator\":true,\"local\":\"192.0.2.1:4500\","
+               "\"remote\":\"198.51.100.7:4500\",\"id_local\":\"dns:a\",\"id_remote\":\"dns:b\","
+               "\"suite\":\"aes128gcm16\",\"prf\":\"prfsha256\",\"ke\":\"curve25519\","
+               "\"age_s\":3725,\"record\":17,\"natt\":true,\"children\":[{\"id\":9,"
+               "\"name\":\"lan\",\"state\":\"installed\",\"spi_in\":\"c0000001\","
+               "\"spi_out\":\"c0000002\",\"suite\":\"aes128gcm16\",\"esn\":true,"
+               "\"udp_encap\":true,\"ts_local\":[\"10.1.0.0/16\"],"
+               "\"ts_remote\":[\"10.2.0.0/16\"],\"rekey_in_s\":60}]}]},\"more\":false}\n");
     expect_status(CLI_OK);
+    expect_request("{\"verb\":\"esp\",\"args\":{}}");
     expect_out("branches #7  established, 1h 2m old, we called\n");
     expect_out("accepted    audit record 17\n");
     expect_out("  child lan #9  installed, new keys in 1m\n");
     expect_out("10.1.0.0/16 === 10.2.0.0/16\n");
     expect_out("ESP       aes128gcm16, SPI in c0000001, out c0000002, ESN, in UDP\n");
     expect_out("in        3 packets, 1.5 MB\n");
-    expect_out("dropped   2 packets\n");
+    expect_out("dropped   replayed 2, too_big 1\n");
     ask("sas|other",
         "{\"rc\":\"OK\",\"data\":{\"sas\":[{\"connection\":\"x\"}]},\"more\":false}\n");
     expect_out("no SA of this connection\n");
+    /* without the datapath's answer what IKE knows is shown */
+    server.more = "{\"rc\":\"PROC_GONE\",\"text\":\"esp: process has ended\",\"more\":false}\n";
+    ask("sas", "{\"rc\":\"OK\",\"data\":{\"sas\":[]},\"more\":false}\n");
+    expect_status(CLI_OK);
+    expect_out("no SA\n");
+    expect_err("no counters: esp: process has ended\n");
+    server.more = NULL;
 }
 END_TEST
 

@@ -40,7 +40,7 @@ static const char *first_of(char *buf, size_t cap, const json_t *r, const char *
     }
     return "";
 }
-static const char *const peer_keys[] = { "id", "peer", "name", "subject", NULL };
+static const char *const peer_keys[] = { "id", "peer", "name", "identity", "subject", NULL };
 
 static void brief(FILE *f, uint64_t number, const json_t *r)
 {
@@ -50,6 +50,10 @@ static void brief(FILE *f, uint64_t number, const json_t *r)
     out_text(f, when);
     fputs("  ", f);
     out_text(f, field_string(r, "kind"));
+    if (*field_string(r, "event")) {
+        fputc(' ', f);
+        out_text(f, field_string(r, "event"));
+    }
     const char *verdict = field_string(r, "verdict"), *reason = field_string(r, "reason");
     if (*verdict) {
         fputs("  ", f);
@@ -289,7 +293,7 @@ static bool query_record(void *ctx, uint64_t number, const json_t *record, struc
     struct query *q = ctx;
     const char *words = field_string(q->args, "text");
     if (!time_fits(q, record) ||
-        !pattern_fits(q, "kind", record, (const char *const[]){ "kind", NULL }) ||
+        !pattern_fits(q, "kind", record, (const char *const[]){ "kind", "event", NULL }) ||
         !pattern_fits(q, "peer", record, peer_keys) ||
         !pattern_fits(q, "connection", record, (const char *const[]){ "connection", NULL }) ||
         !pattern_fits(q, "verdict", record, (const char *const[]){ "verdict", NULL }) ||

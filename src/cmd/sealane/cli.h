@@ -80,11 +80,11 @@ enum cli_exit help_run(struct cli *cli, int argc, char **argv);
 /*
  * Sends one request and hands over each answer: progress for those with more to come, the last one
  * in *data (new reference, maybe NULL). Fails with the daemon's code, SL_UNAVAILABLE when there is
- * no daemon.
+ * no daemon, SL_CANCELLED when progress returned false.
  */
 SL_MUST_USE enum sl_rc client_ask(struct cli *cli, const char *verb, const json_t *args,
                                   int64_t timeout_ms,
-                                  void (*progress)(struct cli *cli, const char *text,
+                                  bool (*progress)(struct cli *cli, const char *text,
                                                    const json_t *data),
                                   json_t **data, struct sl_err *err);
 /* The configuration, loaded once for paths; NULL: there is none at the default place. */
@@ -119,7 +119,9 @@ void out_table(FILE *f, const struct column *columns, size_t n, const json_t *ro
 
 /* ---- nouns ---------------------------------------------------------------------------------------------- */
 void show_done(struct cli *cli, const json_t *args, const json_t *data); /* up, down, rekey */
-void show_sas(struct cli *cli, const json_t *args, const json_t *data);
+enum cli_exit run_sas(struct cli *cli, const struct command *cmd, const json_t *args);
+void show_esp(struct cli *cli, const json_t *args, const json_t *data);
+void show_refresh(struct cli *cli, const json_t *args, const json_t *data);
 void show_status(struct cli *cli, const json_t *args, const json_t *data);
 enum cli_exit judge_status(const json_t *data);
 void show_certs(struct cli *cli, const json_t *args, const json_t *data);

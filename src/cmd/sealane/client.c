@@ -158,7 +158,7 @@ static enum sl_rc read_answer(struct sl_bytes line, bool *more, json_t **data, s
 }
 
 enum sl_rc client_ask(struct cli *cli, const char *verb, const json_t *args, int64_t timeout_ms,
-                      void (*progress)(struct cli *cli, const char *text, const json_t *data),
+                      bool (*progress)(struct cli *cli, const char *text, const json_t *data),
                       json_t **data, struct sl_err *err)
 {
     int fd = -1;
@@ -175,8 +175,8 @@ enum sl_rc client_ask(struct cli *cli, const char *verb, const json_t *args, int
         if (rc != SL_OK)
             break;
         rc = read_answer(sl_bytes(in.p, len), &more, data, &text, err);
-        if (rc == SL_OK && more && progress)
-            progress(cli, (const char *)text.p, *data);
+        if (rc == SL_OK && more && progress && !progress(cli, (const char *)text.p, *data))
+            rc = SL_FAIL(err, SL_CANCELLED, "not waited for");
         memmove(in.p, in.p + len + 1, in.len - len - 1);
         in.len -= len + 1;
     }
@@ -203,13 +203,14 @@ enum cli_exit cli_fail(struct cli *cli, const struct command *cmd, const struct 
     return cli->unreachable ? CLI_NO_DAEMON : err->rc == SL_USAGE ? CLI_USAGE : CLI_FAILED;
 }
 
-static void tell_progress(struct cli *cli, const char *text, const json_t *data)
+static bool tell_progress(struct cli *cli, const char *text, const json_t *data)
 {
     (void)data;
     if (*text && !cli->json) {
         out_text(cli->err, text);
         fputc('\n', cli->err);
     }
+    return true;
 }
 
 enum cli_exit client_run(struct cli *cli, const struct command *cmd, const json_t *args)

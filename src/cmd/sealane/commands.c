@@ -29,6 +29,8 @@ static const struct arg enroll_args[] = {
       "SHA-256 of the CA certificate to expect; without: the one of the configuration" },
     { ARG_SECRET_FILE, "--challenge-file", "FILE", "challenge", false,
       "file whose first line is the challenge password; -: standard input" },
+    { ARG_TEXT, "--challenge", "TEXT", "challenge", false,
+      "the challenge itself; other users of this host may see it" },
     { ARG_FLAG, "--trust-on-first-use", NULL, "trust_on_first_use", false,
       "take the CA certificate that the server shows, and print its fingerprint" },
     { ARG_FLAG, "--renew", NULL, "renew", false, "renew now, though it is not yet time" },
@@ -47,7 +49,7 @@ static const struct arg ca_challenge_args[] = {
       "name of the device, the common name of its certificate" },
     { ARG_LIST, "--san", "NAME", "san", false,
       "a further name it may have: dns:NAME, ip:ADDRESS, email:ADDRESS" },
-    { ARG_DURATION, "--ttl", "DURATION", "ttl_s", false, "how long it is valid; default 24h" },
+    { ARG_DURATION, "--ttl", "DURATION", "ttl_s", false, "how long it is valid; default 1h" },
     END,
 };
 static const struct arg ca_approve_args[] = {
@@ -76,6 +78,7 @@ static const struct arg ca_revoke_args[] = {
 };
 static const struct arg ca_crl_args[] = {
     { ARG_FLAG, "--new", NULL, "new", false, "make a new one now" },
+    { ARG_FLAG, "--root", NULL, "root", false, "the root's instead of the issuing CA's" },
     { ARG_FLAG, "--pem", NULL, "show_pem", false, "print the CRL itself as PEM" },
     END,
 };
@@ -103,7 +106,7 @@ static const struct arg audit_show_args[] = {
 };
 static const struct arg audit_query_args[] = {
     { ARG_TEXT, "--kind", "KIND", "kind", false,
-      "decision, ike-up, ca-issued, ...; * stands for any text" },
+      "decision, sa, enroll, ... or an event as child-up; * stands for any text" },
     { ARG_TEXT, "--peer", "PATTERN", "peer", false, "the peer's identity, as dns:*.example" },
     { ARG_TEXT, "--connection", "NAME", "connection", false, "the connection" },
     { ARG_TEXT, "--verdict", "WORD", "verdict", false, "accept or refuse" },
@@ -136,13 +139,17 @@ static const struct command commands[] = {
     { "up", NULL, "bring a connection up", connection_child, show_done, NULL, NULL, 120000 },
     { "down", NULL, "take a connection down", connection_child, show_done, NULL, NULL, 60000 },
     { "rekey", NULL, "give a connection new keys", rekey_args, show_done, NULL, NULL, 60000 },
-    { "sas", NULL, "list IKE and child SAs", sas_args, show_sas, NULL, NULL, 0 },
+    { "sas", NULL, "list IKE and child SAs", sas_args, NULL, NULL, run_sas, 0 },
+    { "esp", NULL, "count the packets of the datapath, and those dropped by reason", NULL, show_esp,
+      NULL, NULL, 0 },
     { "certs", NULL, "list our own certificates and when they are renewed", NULL, show_certs, NULL,
       NULL, 0 },
     { "enroll", NULL, "get or renew the certificate of an identity", enroll_args, NULL, NULL,
       run_enroll, 0 },
     { "policy", "test", "decide about a peer from its certificate, without the peer",
       policy_test_args, show_policy, judge_policy, NULL, 60000 },
+    { "policy", "refresh", "fetch revocation data anew and decide again about live peers", NULL,
+      show_refresh, NULL, NULL, 60000 },
     { "ca", "init", "make the keys and certificates of the embedded CA", ca_init_args, show_ca_init,
       NULL, NULL, 120000 },
     { "ca", "challenge", "make a one-time challenge for a device", ca_challenge_args,

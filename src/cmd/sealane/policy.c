@@ -38,3 +38,12 @@ void show_policy(struct cli *cli, const json_t *args, const json_t *data)
     else
         fputs("the peer would be refused\n", cli->out);
 }
+
+void show_refresh(struct cli *cli, const json_t *args, const json_t *data)
+{
+    char buf[32];
+    (void)args;
+    const char *n = field_text(buf, sizeof(buf), data, "live_peers");
+    fprintf(cli->out, "revocation data is fetched anew; live peers that are decided again: %s\n",
+            *n ? n : "0");
+}

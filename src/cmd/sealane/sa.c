@@ -50,6 +50,25 @@ static void show_traffic(FILE *f, const json_t *child, const char *label, const 
     fputc('\n', f);
 }
 
+/* {"replayed": 2, "late": 0} as "replayed 2"; nothing when all are 0. */
+static void show_drops(FILE *f, const json_t *drops)
+{
+    const char *key;
+    json_t *v;
+    bool first = true;
+    json_object_foreach((json_t *)drops, key, v)
+    {
+        if (json_integer_value(v) <= 0)
+            continue;
+        fputs(first ? "    dropped   " : ", ", f);
+        out_text(f, key);
+        fprintf(f, " %" JSON_INTEGER_FORMAT, json_integer_value(v));
+        first = false;
+    }
+    if (!first)
+        fputc('\n', f);
+}
+
 static void show_child(FILE *f, const json_t *child)
 {
     fputs("  child ", f);
@@ -71,8 +90,7 @@ static void show_child(FILE *f, const json_t *child)
     fputc('\n', f);
     show_traffic(f, child, "in", "packets_in", "bytes_in");
     show_traffic(f, child, "out", "packets_out", "bytes_out");
-    if (json_integer_value(json_object_get(child, "dropped")) > 0)
-        part(f, "    dropped   ", child, "dropped", " packets\n");
+    show_drops(f, json_object_get(child, "drops"));
 }
 
 static void show_sa(FILE *f, const json_t *sa)
@@ -99,7 +117,7 @@ static void show_sa(FILE *f, const json_t *sa)
     json_array_foreach(json_object_get(sa, "children"), i, child) show_child(f, child);
 }
 
-void show_sas(struct cli *cli, const json_t *args, const json_t *data)
+static void show_sas(struct cli *cli, const json_t *args, const json_t *data)
 {
     const json_t *sas = json_is_array(data) ? data : json_object_get(data, "sas");
     const char *only = field_string(args, "connection");
@@ -115,4 +133,93 @@ void show_sas(struct cli *cli, const json_t *args, const json_t *data)
     }
     if (!shown)
         fputs(*only ? "no SA of this connection\n" : "no SA\n", cli->out);
+}
+
+/* ---- counters ----------------------------------------------------------------------------------- */
+/* Copies the datapath's counters of a child SA into what IKE says of it. */
+static void add_counters(json_t *child, const json_t *counted)
+{
+    static const char *const reasons[] = { "replayed", "late",    "integrity", "malformed",
+                                           "policy",   "too_big", "exhausted" };
+    const json_t *in = json_object_get(counted, "in"), *out = json_object_get(counted, "out");
+    json_t *drops = json_object();
+    for (size_t i = 0; i < SL_ARRAY_LEN(reasons); i++) {
+        json_int_t n = json_integer_value(json_object_get(in, reasons[i])) +
+                       json_integer_value(json_object_get(out, reasons[i]));
+        (void)json_object_set_new(drops, reasons[i], json_integer(n));
+    }
+    (void)json_object_set(child, "packets_in", json_object_get(in, "packets"));
+    (void)json_object_set(child, "bytes_in", json_object_get(in, "bytes"));
+    (void)json_object_set(child, "packets_out", json_object_get(out, "packets"));
+    (void)json_object_set(child, "bytes_out", json_object_get(out, "bytes"));
+    (void)json_object_set_new(child, "drops", drops);
+}
+
+static void merge(json_t *sas, const json_t *counted)
+{
+    size_t i, j, k;
+    json_t *sa, *child, *c;
+    json_array_foreach(sas, i, sa) json_array_foreach(json_object_get(sa, "children"), j, child)
+        json_array_foreach(
+            counted, k, c) if (json_equal(json_object_get(c, "id"), json_object_get(child, "id")))
+            add_counters(child, c);
+}
+
+/* IKE knows the SAs, the datapath their counters. */
+enum cli_exit run_sas(struct cli *cli, const struct command *cmd, const json_t *args)
+{
+    struct sl_err err = { 0 }, counters_err = { 0 };
+    json_t *data = NULL, *counted = NULL, *none = json_object();
+    enum cli_exit result = CLI_OK;
+    if (client_ask(cli, "sas", args, 0, NULL, &data, &err) != SL_OK) {
+        result = cli_fail(cli, cmd, &err, data);
+    } else {
+        if (client_ask(cli, "esp", none, 0, NULL, &counted, &counters_err) == SL_OK)
+            merge(json_object_get(data, "sas"), json_object_get(counted, "children"));
+        else if (!cli->json)
+            fprintf(cli->err, "no counters: %s\n", sl_err_text(&counters_err));
+        if (cli->json)
+            out_json(cli->out, data ? data : none);
+        else
+            show_sas(cli, args, data);
+    }
+    json_decref(none);
+    json_decref(data);
+    json_decref(counted);
+    return result;
+}
+
+void show_esp(struct cli *cli, const json_t *args, const json_t *data)
+{
+    static const struct column columns[] = {
+        { "CONNECTION", "connection" }, { "CHILD", "child" },   { "SPI IN", "spi_in" },
+        { "SPI OUT", "spi_out" },       { "IN", "packets_in" }, { "OUT", "packets_out" },
+        { "REPLAYED", "replayed" },     { "LATE", "late" },     { "INTEGRITY", "integrity" },
+        { "MALFORMED", "malformed" },   { "POLICY", "policy" }, { "TOO BIG", "too_big" },
+    };
+    (void)args;
+    json_t *rows = json_deep_copy(json_object_get(data, "children")), *row, *v;
+    const char *key;
+    size_t i;
+    bool any = false;
+    json_array_foreach(rows, i, row)
+    {
+        add_counters(row, row);
+        (void)json_object_update(row, json_object_get(row, "drops"));
+    }
+    if (json_array_size(rows))
+        out_table(cli->out, columns, SL_ARRAY_LEN(columns), rows);
+    else
+        fputs("no child SA\n", cli->out);
+    json_decref(rows);
+    json_object_foreach(json_object_get(data, "totals"), key, v)
+    {
+        if (json_integer_value(v) == 0)
+            continue;
+        fputs(any ? "" : "\n", cli->out);
+        any = true;
+        out_text(cli->out, key);
+        fprintf(cli->out, "%*s%" JSON_INTEGER_FORMAT "\n",
+                (int)(strlen(key) < 24 ? 24 - strlen(key) : 1), "", json_integer_value(v));
+    }
 }

@@ -97,9 +97,10 @@ void show_status(struct cli *cli, const json_t *args, const json_t *data)
         }
         out_text(f, field_string(p, "text"));
         fputc('\n', f);
-        if (*field_string(p, "do")) {
+        const char *advice = field_string(p, *field_string(p, "do") ? "do" : "advice");
+        if (*advice) {
             fputs("     -> ", f);
-            out_text(f, field_string(p, "do"));
+            out_text(f, advice);
             fputc('\n', f);
         }
     }
