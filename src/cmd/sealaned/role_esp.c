@@ -294,7 +294,7 @@ static void on_ike_linked(void *ctx, struct chan *chan, bool linked)
     if (linked)
         del_all(r);
     else
-        sl_warn("ike has ended: children carry on until its successor is there");
+        sl_info("ike has ended: children carry on until its successor is there");
 }
 
 /* ---- control ----------------------------------------------------------------------------------- */
@@ -319,6 +319,12 @@ static json_t *counters(const struct sl_esp_counters *c)
     json_object_set_new(
         o, "last", c->last_utc_s ? json_string(sl_time_text(text, c->last_utc_s)) : json_null());
     return o;
+}
+
+static uint64_t dropped(const struct sl_esp_counters *c)
+{
+    return c->replayed + c->late + c->integrity + c->malformed + c->policy + c->too_big +
+           c->exhausted;
 }
 
 static json_t *selectors(const struct sl_ts *ts, size_t n)
@@ -356,6 +362,12 @@ static void list_child(void *ctx, const struct sl_esp_child_info *c)
     json_object_set_new(o, "inner_mtu6", num(c->inner_mtu6));
     json_object_set_new(o, "ts_local", selectors(c->ts_local, c->ts_local_n));
     json_object_set_new(o, "ts_remote", selectors(c->ts_remote, c->ts_remote_n));
+    /* the sums that stand in `sealane sas`, then every reason by itself */
+    json_object_set_new(o, "packets_in", num(c->in.packets));
+    json_object_set_new(o, "bytes_in", num(c->in.bytes));
+    json_object_set_new(o, "packets_out", num(c->out.packets));
+    json_object_set_new(o, "bytes_out", num(c->out.bytes));
+    json_object_set_new(o, "dropped", num(dropped(&c->in) + dropped(&c->out)));
     json_object_set_new(o, "in", counters(&c->in));
     json_object_set_new(o, "out", counters(&c->out));
     json_array_append_new(ctx, o);
