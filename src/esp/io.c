@@ -165,13 +165,15 @@ static void set_time(struct esp_io *io)
 }
 
 /* ---- to the wire ------------------------------------------------------------------------------- */
-static void *control_add(struct msghdr *m, struct cmsghdr **c, int level, int type, size_t len)
+/* One control message at mem + at; where the next one goes. */
+static size_t control_add(uint8_t *mem, size_t at, int level, int type, const void *data,
+                          size_t len)
 {
-    *c = *c ? CMSG_NXTHDR(m, *c) : CMSG_FIRSTHDR(m);
-    (*c)->cmsg_level = level;
-    (*c)->cmsg_type = type;
-    (*c)->cmsg_len = CMSG_LEN(len);
-    return CMSG_DATA(*c);
+    struct cmsghdr c = { .cmsg_len = CMSG_LEN(len), .cmsg_level = level, .cmsg_type = type };
+    memset(mem + at, 0, CMSG_SPACE(len));
+    memcpy(mem + at, &c, sizeof(c));
+    memcpy(mem + at + CMSG_LEN(0), data, len);
+    return at + CMSG_SPACE(len);
 }
 
 /* The source address and, where it is not 0, the DSCP and ECN octet of the outer header. */
@@ -179,30 +181,23 @@ static void control_make(const struct sock *s, struct msghdr *m, uint8_t *mem,
                          const struct sl_esp_pkt *p)
 {
     bool local = !sl_addr_is_any(&p->local.addr);
-    size_t info =
-        s->v6 ? CMSG_SPACE(sizeof(struct in6_pktinfo)) : CMSG_SPACE(sizeof(struct in_pktinfo));
-    struct cmsghdr *c = NULL;
-    m->msg_control = NULL;
-    m->msg_controllen = (local ? info : 0) + (p->tos ? CMSG_SPACE(sizeof(int)) : 0);
-    if (!m->msg_controllen)
-        return;
-    m->msg_control = mem;
-    memset(mem, 0, m->msg_controllen);
+    size_t n = 0;
     if (local && s->v6) {
         struct in6_pktinfo i = { 0 };
         memcpy(&i.ipi6_addr, p->local.addr.b, 16);
-        memcpy(control_add(m, &c, IPPROTO_IPV6, IPV6_PKTINFO, sizeof(i)), &i, sizeof(i));
+        n = control_add(mem, n, IPPROTO_IPV6, IPV6_PKTINFO, &i, sizeof(i));
     } else if (local) {
         struct in_pktinfo i = { 0 };
         memcpy(&i.ipi_spec_dst, p->local.addr.b, 4);
-        memcpy(control_add(m, &c, IPPROTO_IP, IP_PKTINFO, sizeof(i)), &i, sizeof(i));
+        n = control_add(mem, n, IPPROTO_IP, IP_PKTINFO, &i, sizeof(i));
     }
     if (p->tos) {
         int tos = p->tos;
-        memcpy(control_add(m, &c, s->v6 ? IPPROTO_IPV6 : IPPROTO_IP, s->v6 ? IPV6_TCLASS : IP_TOS,
-                           sizeof(tos)),
-               &tos, sizeof(tos));
+        n = control_add(mem, n, s->v6 ? IPPROTO_IPV6 : IPPROTO_IP, s->v6 ? IPV6_TCLASS : IP_TOS,
+                        &tos, sizeof(tos));
     }
+    m->msg_control = n ? mem : NULL;
+    m->msg_controllen = n;
 }
 
 /* Sends what waits; a full socket keeps the rest. */

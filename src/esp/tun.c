@@ -80,9 +80,10 @@ bool esp_tun_write(const struct esp_tun *t, const struct sl_esp_pkt *p)
     assert(p->off >= t->hdr_len);
     uint8_t *at = p->buf + p->off - t->hdr_len;
     memset(at, 0, t->hdr_len);
+    size_t len = (size_t)p->len + t->hdr_len;
     ssize_t n;
     do
-        n = write(t->fd, at, p->len + t->hdr_len);
+        n = write(t->fd, at, len);
     while (n < 0 && errno == EINTR);
-    return n == (ssize_t)(p->len + t->hdr_len);
+    return n >= 0 && (size_t)n == len;
 }
