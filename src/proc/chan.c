@@ -15,6 +15,7 @@
 #include <event2/event.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -64,9 +65,8 @@ struct chan {
     struct event *readable, *writable;
     struct queued *first, **last;
     size_t queued_msgs, queued_bytes;
-    uint8_t *in; /* one datagram */
-    unsigned busy;
-    bool freed;
+    uint8_t *in;        /* one datagram */
+    bool busy;          /* a handler runs, so the channel cannot be freed */
     struct event *gone; /* fails the requests of a process that has ended, outside their caller */
     pthread_mutex_t mutex;
     /* under mutex */
@@ -214,22 +214,14 @@ static void unlink_peer(struct chan *c)
         close(fd);
 }
 
-static void leave(struct chan *c)
-{
-    if (--c->busy == 0 && c->freed)
-        chan_free(c);
-}
-
 static void peer_gone(struct chan *c)
 {
     if (c->fd < 0)
         return;
     unlink_peer(c);
-    c->busy++;
     waiting_fail_all(c, SL_PROC_GONE);
-    if (!c->freed && c->handler.linked)
+    if (c->handler.linked)
         c->handler.linked(c->handler.ctx, c, false);
-    leave(c);
 }
 
 /* Fd is the caller's until this succeeds. */
@@ -274,8 +266,7 @@ enum sl_rc chan_new(struct chan **out, struct event_base *base, int fd, const ch
     c->gone = gone;
     c->fd = -1;
     c->last = &c->first;
-    size_t n = strlen(peer) < sizeof(c->peer) ? strlen(peer) : sizeof(c->peer) - 1;
-    memcpy(c->peer, peer, n);
+    (void)snprintf(c->peer, sizeof(c->peer), "%s", peer);
     pthread_mutex_init(&c->mutex, NULL);
     /*
      * A process may answer what the predecessor of this one had asked. Ids that start anywhere make
@@ -299,13 +290,8 @@ void chan_free(struct chan *c)
 {
     if (!c)
         return;
-    if (c->busy) {
-        c->freed = true;
-        return;
-    }
+    assert(!c->busy);
     unlink_peer(c);
-    c->freed = true;
-    c->busy++; /* so that a reply function may call in here again */
     waiting_fail_all(c, SL_CANCELLED);
     event_free(c->gone);
     pthread_mutex_destroy(&c->mutex);
@@ -486,9 +472,9 @@ static enum sl_rc enqueue(struct chan *c, const struct frame *f, struct sl_err *
 static enum sl_rc send_frame(struct chan *c, uint16_t type, uint16_t flags, uint64_t id,
                              struct sl_bytes body, const int *fd, size_t fd_n, struct sl_err *err)
 {
-    if (c->fd < 0 || c->freed)
+    if (c->fd < 0)
         return SL_FAIL(err, SL_PROC_GONE, "%s is not running", c->peer);
-    struct frame f;
+    struct frame f = { .memfd = -1 };
     SL_TRY(frame_make(&f, type, flags, id, body, fd, fd_n, err));
     enum sl_rc rc = SL_OK;
     if (c->first) {
@@ -738,8 +724,8 @@ static void on_readable(evutil_socket_t socket_fd, short what, void *arg)
 {
     (void)socket_fd, (void)what;
     struct chan *c = arg;
-    c->busy++;
-    for (int i = 0; i < READ_BURST && c->fd >= 0 && !c->freed && c->handler.message; i++) {
+    c->busy = true;
+    for (int i = 0; i < READ_BURST && c->fd >= 0 && c->handler.message; i++) {
         int fd[CHAN_FDS_MAX];
         size_t fd_n;
         bool cut = false;
@@ -759,7 +745,7 @@ static void on_readable(evutil_socket_t socket_fd, short what, void *arg)
             break;
         }
     }
-    leave(c);
+    c->busy = false;
 }
 
 /* ---- from worker threads ----------------------------------------------------------------------- */
@@ -807,7 +793,7 @@ enum sl_rc chan_call(struct chan *c, uint16_t type, struct sl_bytes body, int64_
     pthread_condattr_destroy(&attr);
     waiting_add(c, &call.w);
 
-    struct frame f;
+    struct frame f = { .memfd = -1 };
     enum sl_rc rc = frame_make(&f, type, 0, call.w.id, body, NULL, 0, err);
     if (rc == SL_OK) {
         rc = call_send(c, &f, end_ns, err);

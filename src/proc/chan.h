@@ -53,7 +53,7 @@ typedef void chan_reply_fn(void *ctx, enum sl_rc rc, struct chan_msg *m);
 /* fd is taken, also on failure; -1: not linked yet. peer names the other process in messages. */
 SL_MUST_USE enum sl_rc chan_new(struct chan **out, struct event_base *base, int fd,
                                 const char *peer, struct sl_err *err);
-/* Requests waiting fail with SL_CANCELLED. No thread may be in chan_call. */
+/* Requests waiting fail with SL_CANCELLED. Not from a handler; no thread may be in chan_call. */
 void chan_free(struct chan *c);
 /* Until a handler is set nothing is read. */
 void chan_handle(struct chan *c, const struct chan_handler *h);

@@ -285,7 +285,7 @@ struct msg_none { /* a message that is its type alone */
     X(MSG_CTL_CANCEL, 114, msg_ctl_cancel, msg_ctl_cancel)
 
 enum msg_type {
-#define MSG_ENUM(type, number, st, stem) type = number,
+#define MSG_ENUM(type, number, st, stem) type = (number),
     MSG_TABLE(MSG_ENUM)
 #undef MSG_ENUM
 };

@@ -76,6 +76,11 @@ static void job_free(struct job *j)
     free(j);
 }
 
+static const char *pool_name(const struct ldap_pool *p)
+{
+    return p->d ? p->d->name : "LDAP URIs";
+}
+
 static void answer(struct job *j, enum sl_rc rc, const char *text)
 {
     struct fetch *f = j->pool->f;
@@ -99,11 +104,6 @@ static void answer(struct job *j, enum sl_rc rc, const char *text)
         m.entries = sl_buf_bytes(&j->entries);
     }
     fetch_answer_ldap(f, j->who, &m);
-}
-
-static const char *pool_name(const struct ldap_pool *p)
-{
-    return p->d ? p->d->name : "LDAP URIs";
 }
 
 static void on_deadline(evutil_socket_t fd, short what, void *arg)
@@ -132,18 +132,27 @@ static void on_done(evutil_socket_t fd, short what, void *arg)
     }
 }
 
-static enum sl_rc enqueue(struct ldap_pool *p, struct job *j, uint32_t deadline_ms,
-                          struct sl_err *err)
+static void refuse(struct job *j, enum sl_rc rc, const char *why)
+{
+    char text[SL_ERR_TEXT_MAX];
+    (void)snprintf(text, sizeof(text), "%s: %s", pool_name(j->pool), why);
+    answer(j, rc, text);
+    job_free(j);
+}
+
+/* Takes the job. */
+static void enqueue(struct ldap_pool *p, struct job *j, uint32_t deadline_ms)
 {
     int64_t ms = deadline_ms ? deadline_ms : DEADLINE_MS;
     if (ms > DEADLINE_MAX_MS)
         ms = DEADLINE_MAX_MS;
-    j->pool = p;
     j->end_ns = sl_clock_mono_ns() + ms * SL_NS_PER_MS;
     j->timer = evtimer_new(p->f->p->base, on_deadline, j);
     struct timeval tv = { .tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000 };
-    if (!j->timer || evtimer_add(j->timer, &tv) < 0)
-        return SL_FAIL_MEM(err);
+    if (!j->timer || evtimer_add(j->timer, &tv) < 0) {
+        refuse(j, SL_NO_MEMORY, "out of memory");
+        return;
+    }
     p->asked++;
     pthread_mutex_lock(&p->mutex);
     bool full = p->queued >= QUEUE_MAX;
@@ -155,9 +164,7 @@ static enum sl_rc enqueue(struct ldap_pool *p, struct job *j, uint32_t deadline_
     }
     pthread_mutex_unlock(&p->mutex);
     if (full)
-        return SL_FAIL(err, SL_UNAVAILABLE, "%s: %d searches wait already", pool_name(p),
-                       QUEUE_MAX);
-    return SL_OK;
+        refuse(j, SL_UNAVAILABLE, "too many searches wait already");
 }
 
 static struct ldap_pool *find_pool(struct fetch *f, const char *directory)
@@ -170,50 +177,44 @@ static struct ldap_pool *find_pool(struct fetch *f, const char *directory)
 
 void fetch_ldap_search(struct fetch *f, struct fetch_asker who, const struct msg_ldap *m)
 {
-    struct sl_err err = { 0 };
     struct ldap_pool *p = find_pool(f, m->directory);
-    struct job *j = calloc(1, sizeof(*j));
-    enum sl_rc rc = SL_OK;
-    if (!p)
-        rc = SL_FAIL(&err, SL_NOT_FOUND, "there is no LDAP directory \"%s\"", m->directory);
-    else if (!j)
-        rc = SL_FAIL_MEM(&err);
-    if (rc == SL_OK) {
-        j->who = who;
-        j->ask = *m;
-        j->base = sl_strdup_bytes(m->base);
-        j->filter = sl_strdup_bytes(m->filter);
-        rc = j->base && j->filter ? enqueue(p, j, m->deadline_ms, &err)
-                                  : SL_FAIL(&err, SL_MALFORMED, "base or filter holds a NUL");
-    }
-    if (rc == SL_OK)
+    struct job *j = p ? calloc(1, sizeof(*j)) : NULL;
+    if (!j) {
+        struct msg_ldap_reply a = { .rc = p ? SL_NO_MEMORY : SL_NOT_FOUND };
+        (void)snprintf(a.text, sizeof(a.text), "directory %s: %s", m->directory,
+                       p ? "out of memory" : "there is no LDAP directory of this name");
+        f->failed++;
+        fetch_answer_ldap(f, who, &a);
         return;
-    struct msg_ldap_reply a = { .rc = rc };
-    (void)snprintf(a.text, sizeof(a.text), "%s", sl_err_text(&err));
-    f->failed++;
-    fetch_answer_ldap(f, who, &a);
-    if (j)
-        job_free(j);
+    }
+    j->pool = p;
+    j->who = who;
+    j->ask = *m;
+    j->base = sl_strdup_bytes(m->base); /* NULL also when it holds a NUL */
+    j->filter = sl_strdup_bytes(m->filter);
+    if (j->base && j->filter)
+        enqueue(p, j, m->deadline_ms);
+    else
+        refuse(j, SL_MALFORMED, "base or filter cannot be used");
 }
 
 enum sl_rc fetch_ldap_uri(struct fetch *f, struct fetch_asker who, const struct msg_http *m,
                           struct sl_err *err)
 {
     struct ldap_pool *p = find_pool(f, NULL);
-    struct job *j = calloc(1, sizeof(*j));
-    if (!j || !p) {
-        free(j);
+    struct job *j = p ? calloc(1, sizeof(*j)) : NULL;
+    if (!j)
         return SL_FAIL_MEM(err);
-    }
+    j->pool = p;
     j->who = who;
     j->http = true;
     j->ask.limit = 1;
     j->uri = sl_strdup_bytes(m->uri);
-    enum sl_rc rc =
-        j->uri ? enqueue(p, j, m->deadline_ms, err) : SL_FAIL(err, SL_MALFORMED, "URI holds a NUL");
-    if (rc != SL_OK)
-        job_free(j);
-    return rc;
+    if (j->uri)
+        enqueue(p, j, m->deadline_ms);
+    else
+        refuse(j, SL_MALFORMED, "URI cannot be used");
+    return SL_OK;
 }
 
 json_t *fetch_ldap_status(const struct fetch *f)

@@ -26,6 +26,7 @@
 #define LINE_BYTES_MAX    ((size_t)256 << 10)
 #define PENDING_BYTES_MAX ((size_t)64 << 20) /* a client that does not read is let go */
 #define IDLE_S            600
+#define VERB_MAX          sizeof(((struct msg_ctl_request *)0)->verb)
 #define STATUS_MS         2000
 #define COUNTERS_MS       1000
 
@@ -442,16 +443,15 @@ static void on_line(struct client *k, const char *line, size_t len)
     if (!request)
         (void)SL_FAIL(&err, SL_MALFORMED, "request is not JSON: %s at byte %d", problem.text,
                       problem.position);
-    else if (!verb || !*verb || strlen(verb) >= sizeof(((struct msg_ctl_request *)0)->verb))
-        (void)SL_FAIL(&err, SL_MALFORMED,
-                      "request has no member \"verb\" of at most %zu characters",
-                      sizeof(((struct msg_ctl_request *)0)->verb) - 1);
     else if (args && !json_is_object(args))
         (void)SL_FAIL(&err, SL_MALFORMED, "member \"args\" of the request is not an object");
+    else if (verb && *verb && strlen(verb) < VERB_MAX)
+        route(k, verb, args);
+    else
+        (void)SL_FAIL(&err, SL_MALFORMED,
+                      "request has no member \"verb\" of at most %zu characters", VERB_MAX - 1);
     if (err.rc != SL_OK)
         fail(k, &err);
-    else
-        route(k, verb, args);
     json_decref(request);
 }
 
@@ -548,7 +548,9 @@ int role_control(struct proc_role *p)
     proc_ready(p);
     int status = proc_run(p);
     evconnlistener_free(c.listener);
-    while (c.clients)
-        client_free(c.clients);
+    for (struct client *k = c.clients, *next; k; k = next) {
+        next = k->next;
+        client_free(k);
+    }
     return status;
 }

@@ -458,9 +458,10 @@ static bool open_curl(struct fetch *f)
 
 static void close_curl(struct fetch *f)
 {
-    while (f->transfers) {
-        curl_multi_remove_handle(f->multi, f->transfers->easy);
-        transfer_free(f->transfers);
+    for (struct transfer *t = f->transfers, *next; t; t = next) {
+        next = t->next;
+        curl_multi_remove_handle(f->multi, t->easy);
+        transfer_free(t);
     }
     if (f->multi)
         curl_multi_cleanup(f->multi);

@@ -158,7 +158,7 @@ static enum sl_rc import_key(struct keyring *k, const char *name, struct sl_byte
 static enum sl_rc import_psk(struct keyring *k, const char *name, struct sl_bytes file,
                              struct sl_err *err)
 {
-    const uint8_t *end = memchr(file.p, '\n', file.len);
+    const uint8_t *end = file.len ? memchr(file.p, '\n', file.len) : NULL;
     struct sl_bytes line = sl_bytes(file.p, end ? (size_t)(end - file.p) : file.len);
     if (line.len && line.p[line.len - 1] == '\r')
         line.len--;

@@ -700,7 +700,7 @@ int supervisor_run(const struct supervisor_options *options)
     sl_log_init("supervisor", STDERR_FILENO, SL_LOG_INFO);
     s.config_file = options->config_file;
     enum sl_rc rc = read_config(&s, &err);
-    if (rc == SL_OK) {
+    if (rc == SL_OK && s.config) {
         sl_log_init("supervisor", STDERR_FILENO, s.config->log_level);
         int status;
         if (!options->foreground && !go_to_background(&s, &status)) {
@@ -708,9 +708,9 @@ int supervisor_run(const struct supervisor_options *options)
             return status;
         }
         rc = take_lock(&s, &err);
+        if (rc == SL_OK)
+            rc = begin(&s, &err);
     }
-    if (rc == SL_OK)
-        rc = begin(&s, &err);
     if (rc == SL_OK) {
         event_base_dispatch(s.base);
         sl_info("ended");
