@@ -71,4 +71,67 @@ START_TEST(any_range_is_covered_without_gap_or_overlap)
 }
 END_TEST
 
-SL_TESTS(esp_route, SL_CASE(known_ranges), SL_CASE(any_range_is_covered_without_gap_or_overlap))
+static void append(void *ctx, const struct sl_prefix *p)
+{
+    char text[SL_PREFIX_TEXT];
+    strcat(strcat(ctx, *(char *)ctx ? " " : ""), sl_prefix_text(text, p));
+}
+
+START_TEST(bypassed_addresses_keep_their_routes)
+{
+    static const struct {
+        const char *remote;
+        struct {
+            char action; /* b bypass, d drop */
+            const char *local, *remote;
+        } shunt[3];
+        const char *want;
+    } cases[] = {
+        { "10.0.0.0/8", { { 0 } }, "10.0.0.0/8" },
+        { "10.0.0.0/8", { { 'b', "0.0.0.0/0", "192.168.0.0/16" } }, "10.0.0.0/8" },
+        { "10.0.0.0/8", { { 'b', "0.0.0.0/0", "10.0.0.0/9" } }, "10.128.0.0/9" },
+        { "10.0.0.0/8", { { 'b', "0.0.0.0/0", "10.128.0.0/10" } }, "10.0.0.0/9 10.192.0.0/10" },
+        { "10.0.0.0/8", { { 'b', "0.0.0.0/0", "0.0.0.0/0" } }, "" },
+        { "0.0.0.0/0", { { 'b', "0.0.0.0/0", "128.0.0.0/1" } }, "0.0.0.0/1" },
+        /* of one protocol, or not for all of our side: it cannot be told by the address */
+        { "10.0.0.0/8", { { 'b', "0.0.0.0/0", "10.0.0.0/9[tcp]" } }, "10.0.0.0/8" },
+        { "10.0.0.0/8", { { 'b', "0.0.0.0/0[udp/53]", "10.0.0.0/9" } }, "10.0.0.0/8" },
+        { "10.0.0.0/8", { { 'b', "172.16.1.0/24", "10.0.0.0/9" } }, "10.0.0.0/8" },
+        { "10.0.0.0/8", { { 'b', "172.16.0.0/12", "10.0.0.0/9" } }, "10.128.0.0/9" },
+        { "10.0.0.0/8", { { 'b', "::/0", "2001:db8::/32" } }, "10.0.0.0/8" },
+        /* the first that matches decides: what is dropped must not go round the tunnel */
+        { "10.0.0.0/8",
+          { { 'd', "0.0.0.0/0", "10.0.0.0/10" }, { 'b', "0.0.0.0/0", "10.0.0.0/9" } },
+          "10.0.0.0/10 10.128.0.0/9" },
+        { "10.0.0.0/8",
+          { { 'd', "0.0.0.0/0", "10.0.0.0/10[tcp]" }, { 'b', "0.0.0.0/0", "10.0.0.0/8" } },
+          "10.0.0.0/10" },
+        { "10.0.0.0/8",
+          { { 'b', "0.0.0.0/0", "10.0.0.0/9" }, { 'd', "0.0.0.0/0", "10.0.0.0/8" } },
+          "10.128.0.0/9" },
+        { "10.0.0.0/24",
+          { { 'b', "0.0.0.0/0", "10.0.0.1" }, { 'b', "0.0.0.0/0", "10.0.0.128/25" } },
+          "10.0.0.0/32 10.0.0.2/31 10.0.0.4/30 10.0.0.8/29 10.0.0.16/28 10.0.0.32/27 "
+          "10.0.0.64/26" },
+    };
+    struct sl_ts local[2];
+    ck_assert(sl_ts_parse(&local[0], "172.16.0.0/16") && sl_ts_parse(&local[1], "2001:db8:1::/48"));
+    for (size_t i = 0; i < SL_ARRAY_LEN(cases); i++) {
+        struct sl_conf_shunt shunts[3] = { 0 };
+        struct sl_ts remote;
+        size_t n = 0;
+        ck_assert(sl_ts_parse(&remote, cases[i].remote));
+        for (; n < 3 && cases[i].shunt[n].action; n++) {
+            shunts[n].action = cases[i].shunt[n].action == 'b' ? SL_SHUNT_BYPASS : SL_SHUNT_DROP;
+            ck_assert(sl_ts_parse(&shunts[n].local_ts, cases[i].shunt[n].local) &&
+                      sl_ts_parse(&shunts[n].remote_ts, cases[i].shunt[n].remote));
+        }
+        char got[4000] = "";
+        esp_routes(&remote, local, 2, shunts, n, append, got);
+        ck_assert_msg(!strcmp(got, cases[i].want), "case %zu: %s, want %s", i, got, cases[i].want);
+    }
+}
+END_TEST
+
+SL_TESTS(esp_route, SL_CASE(bypassed_addresses_keep_their_routes), SL_CASE(known_ranges),
+         SL_CASE(any_range_is_covered_without_gap_or_overlap))

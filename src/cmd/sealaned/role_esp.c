@@ -68,22 +68,33 @@ static void drain_events(struct role_esp *r)
     }
 }
 
+struct route_change {
+    struct role_esp *r;
+    struct msg_route m;
+    enum msg_type type;
+};
+static void route_send(void *ctx, const struct sl_prefix *p)
+{
+    struct route_change *c = ctx;
+    c->m.prefix = *p;
+    tell(c->r, PROC_SUPERVISOR, c->type, &c->m);
+}
+
 /* The routes of a child: what its peer's selectors cover goes into the tunnel. */
 static void routes(struct role_esp *r, const struct sl_esp_child_info *c, bool add)
 {
-    if (!r->p->config->install_routes)
+    const struct sl_config *config = r->p->config;
+    if (!config->install_routes)
         return;
     for (size_t i = 0; i < c->ts_remote_n; i++) {
-        struct msg_route m = { 0 };
-        for (size_t j = 0; j < c->ts_local_n && !m.local_first.family; j++)
+        struct route_change change = { .r = r, .type = add ? MSG_ROUTE_ADD : MSG_ROUTE_DEL };
+        for (size_t j = 0; j < c->ts_local_n && !change.m.local_first.family; j++)
             if (c->ts_local[j].first.family == c->ts_remote[i].first.family) {
-                m.local_first = c->ts_local[j].first;
-                m.local_last = c->ts_local[j].last;
+                change.m.local_first = c->ts_local[j].first;
+                change.m.local_last = c->ts_local[j].last;
             }
-        struct esp_range range;
-        esp_range_init(&range, &c->ts_remote[i].first, &c->ts_remote[i].last);
-        while (esp_range_next(&range, &m.prefix))
-            tell(r, PROC_SUPERVISOR, add ? MSG_ROUTE_ADD : MSG_ROUTE_DEL, &m);
+        esp_routes(&c->ts_remote[i], c->ts_local, c->ts_local_n, config->shunt, config->shunt_n,
+                   route_send, &change);
     }
 }
 
@@ -447,8 +458,9 @@ static void verb_status(void *ctx, struct proc_ctl *q, const json_t *args)
     problem(problems, r->fds.sock[ESP_UDP4] < 0 && r->fds.sock[ESP_UDP6] < 0,
             "no socket for ESP in UDP", "see the supervisor's log for why it could not be opened");
     problem(problems, i.bypass_dropped > 0,
-            "packets that a shunt bypasses were routed into the tunnel and dropped",
-            "give them a route of their own, more specific than the child's remote selectors");
+            "packets that a shunt bypasses by protocol, port or source were routed into the tunnel "
+            "and dropped",
+            "bypass whole networks, for all local addresses: those keep their ordinary routes");
     json_object_set_new(result, "problems", problems);
     proc_ctl_reply(q, SL_OK, "", result, false);
     json_decref(result);
