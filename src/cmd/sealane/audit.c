@@ -158,6 +158,8 @@ enum cli_exit run_audit_tail(struct cli *cli, const struct command *cmd, const j
     for (size_t i = 0; t.ring && i < t.max; i++)
         json_decref(t.ring[i].record);
     free(t.ring);
+    if (rc == SL_OK && !t.n && !cli->json)
+        fputs("the audit log has no record yet\n", cli->err);
     t.following = true;
     while (json_is_true(json_object_get(args, "follow")) &&
            (rc == SL_OK || rc == SL_AUDIT_EDITED) && fflush(cli->out) == 0) {
