@@ -62,8 +62,8 @@ void sl_err_reset(struct sl_err *err)
         *err = (struct sl_err){ 0 };
 }
 
-static void set_v(struct sl_err *err, enum sl_rc rc, const char *file, int line, const char *fmt,
-                  va_list ap)
+static void SL_PRINTF(5, 0) set_v(struct sl_err *err, enum sl_rc rc, const char *file, int line,
+                                  const char *fmt, va_list ap)
 {
     err->rc = rc;
     err->file = file;
@@ -83,6 +83,14 @@ enum sl_rc sl_err_set(struct sl_err *err, enum sl_rc rc, const char *file, int l
     return rc;
 }
 
+/* As much as there is room for: the outermost context and the start of the cause are kept. */
+static void append(struct sl_err *err, const char *s)
+{
+    size_t at = strlen(err->text), n = strnlen(s, sizeof(err->text) - 1 - at);
+    memcpy(err->text + at, s, n);
+    err->text[at + n] = '\0';
+}
+
 enum sl_rc sl_err_wrap(struct sl_err *err, const char *fmt, ...)
 {
     if (!err)
@@ -95,9 +103,10 @@ enum sl_rc sl_err_wrap(struct sl_err *err, const char *fmt, ...)
     va_start(ap, fmt);
     (void)vsnprintf(context, sizeof(context), fmt, ap);
     va_end(ap);
-    size_t n = strnlen(context, sizeof(context) - 1);
-    memcpy(err->text, context, n);
-    (void)snprintf(err->text + n, sizeof(err->text) - n, ": %s", inner);
+    err->text[0] = '\0';
+    append(err, context);
+    append(err, ": ");
+    append(err, inner);
     return err->rc;
 }
 

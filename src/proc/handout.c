@@ -77,8 +77,9 @@ static void give_files(int dir, uint32_t uid, uint32_t gid)
     if (!d)
         return;
     for (struct dirent *e; (e = readdir(d));)
-        if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0)
-            (void)fchownat(dir, e->d_name, uid, gid, AT_SYMLINK_NOFOLLOW);
+        if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0 &&
+            fchownat(dir, e->d_name, uid, gid, AT_SYMLINK_NOFOLLOW) < 0)
+            sl_warn("file %s stays with its old owner: %s", e->d_name, strerror(errno));
     closedir(d);
 }
 

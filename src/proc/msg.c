@@ -827,7 +827,7 @@ static void msg_ctl_reply_read(struct msg_ctl_reply *m, struct sl_rd *r)
 }
 
 /* ---- by type ----------------------------------------------------------------------------------- */
-const char *msg_name(uint16_t type)
+const char *msg_name(unsigned type)
 {
     switch ((enum msg_type)type) {
 #define MSG_NAME(t, number, st, stem) \
@@ -839,7 +839,7 @@ const char *msg_name(uint16_t type)
     return "?";
 }
 
-size_t msg_size(uint16_t type)
+size_t msg_size(unsigned type)
 {
     switch ((enum msg_type)type) {
 #define MSG_SIZE(t, number, st, stem) \
@@ -854,7 +854,7 @@ size_t msg_size(uint16_t type)
 bool msg_read(enum msg_type type, void *m, struct sl_bytes body)
 {
     struct sl_rd r = sl_rd(body);
-    memset(m, 0, msg_size((uint16_t)type));
+    memset(m, 0, msg_size(type));
     switch (type) {
 #define MSG_READ(t, number, st, stem) \
     case t:                           \
@@ -886,7 +886,7 @@ enum sl_rc msg_write(enum msg_type type, const void *m, struct sl_buf *out, stru
 #undef MSG_WRITE
     }
     if (!sl_wr_ok(&w))
-        return SL_FAIL(err, SL_TOO_LARGE, "message %s does not fit", msg_name((uint16_t)type));
+        return SL_FAIL(err, SL_TOO_LARGE, "message %s does not fit", msg_name(type));
     return SL_OK;
 }
 
@@ -943,7 +943,7 @@ enum sl_rc msg_call(struct chan *c, enum msg_type type, const void *m, int64_t d
         return rc;
     if (!msg_read(want_type, answer, sl_bytes_slice(sl_buf_bytes(reply), before, reply->len)))
         return SL_FAIL(err, SL_PROC_MESSAGE, "%s: answer %s is malformed", chan_peer(c),
-                       msg_name((uint16_t)want_type));
+                       msg_name(want_type));
     return SL_OK;
 }
 

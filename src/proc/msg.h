@@ -290,8 +290,8 @@ enum msg_type {
 #undef MSG_ENUM
 };
 
-const char *msg_name(uint16_t type); /* "END_SA"; "?" when unknown */
-size_t msg_size(uint16_t type);      /* of its struct; 0 when unknown */
+const char *msg_name(unsigned type); /* "END_SA"; "?" when unknown */
+size_t msg_size(unsigned type);      /* of its struct; 0 when unknown */
 
 /* m points to the type's struct. false: malformed, m then holds nothing to be freed. */
 SL_MUST_USE bool msg_read(enum msg_type type, void *m, struct sl_bytes body);

@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <limits.h>
+#include <linux/netlink.h>
 #include <sched.h>
 #include <seccomp.h>
 #include <stdio.h>
@@ -412,45 +413,48 @@ static int allow(scmp_filter_ctx f, const char *const *names, size_t n)
     return 0;
 }
 
+/* Of a call whose argument arg compares so; a mask and its value for SCMP_CMP_MASKED_EQ. */
+static int allow_arg(scmp_filter_ctx f, int call, unsigned arg, enum scmp_compare op,
+                     scmp_datum_t a, scmp_datum_t b)
+{
+    struct scmp_arg_cmp cmp = { .arg = arg, .op = op, .datum_a = a, .datum_b = b };
+    return seccomp_rule_add_array(f, SCMP_ACT_ALLOW, call, 1, &cmp);
+}
+
 /* Calls of which only some arguments are allowed. */
 static int allow_some(scmp_filter_ctx f, unsigned need)
 {
     int rc = 0;
     /* clone3 hides its flags behind a pointer: glibc falls back to clone, which may make threads */
     rc |= seccomp_rule_add(f, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), 0);
-    rc |= seccomp_rule_add(
-        f, SCMP_ACT_ALLOW, SCMP_SYS(clone), 1,
-        SCMP_A0(SCMP_CMP_MASKED_EQ, CLONE_THREAD | CLONE_VM, CLONE_THREAD | CLONE_VM));
+    rc |= allow_arg(f, SCMP_SYS(clone), 0, SCMP_CMP_MASKED_EQ, CLONE_THREAD | CLONE_VM,
+                    CLONE_THREAD | CLONE_VM);
     if (need & MAY_LOAD) {
         rc |= seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(mmap), 0);
         rc |= seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(mprotect), 0);
     } else {
-        rc |= seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(mmap), 1,
-                               SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
-        rc |= seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(mprotect), 1,
-                               SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
+        rc |= allow_arg(f, SCMP_SYS(mmap), 2, SCMP_CMP_MASKED_EQ, PROT_EXEC, 0);
+        rc |= allow_arg(f, SCMP_SYS(mprotect), 2, SCMP_CMP_MASKED_EQ, PROT_EXEC, 0);
     }
     /* glibc asks for a descriptor's status with an empty path */
     if (!(need & MAY_READ))
-        rc |= seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(newfstatat), 1,
-                               SCMP_A3(SCMP_CMP_MASKED_EQ, 0x1000, 0x1000)); /* AT_EMPTY_PATH */
+        rc |=
+            allow_arg(f, SCMP_SYS(newfstatat), 3, SCMP_CMP_MASKED_EQ, AT_EMPTY_PATH, AT_EMPTY_PATH);
     /* reading limits, never setting them */
-    rc |= seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(prlimit64), 1, SCMP_A2(SCMP_CMP_EQ, 0));
-    rc |=
-        seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(prctl), 1, SCMP_A0(SCMP_CMP_EQ, PR_SET_NAME));
-    rc |= seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(ioctl), 1, SCMP_A1(SCMP_CMP_EQ, FIONREAD));
-    rc |= seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(ioctl), 1, SCMP_A1(SCMP_CMP_EQ, FIONBIO));
+    rc |= allow_arg(f, SCMP_SYS(prlimit64), 2, SCMP_CMP_EQ, 0, 0);
+    rc |= allow_arg(f, SCMP_SYS(prctl), 0, SCMP_CMP_EQ, PR_SET_NAME, 0);
+    rc |= allow_arg(f, SCMP_SYS(ioctl), 1, SCMP_CMP_EQ, FIONREAD, 0);
+    rc |= allow_arg(f, SCMP_SYS(ioctl), 1, SCMP_CMP_EQ, FIONBIO, 0);
     if (need & MAY_DEVICE) /* TUN's own */
-        rc |= seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(ioctl), 1,
-                               SCMP_A1(SCMP_CMP_MASKED_EQ, 0xff00, 'T' << 8));
+        rc |= allow_arg(f, SCMP_SYS(ioctl), 1, SCMP_CMP_MASKED_EQ, 0xff00, 'T' << 8);
     if (need & MAY_CONNECT) {
         static const int families[] = { AF_UNIX, AF_INET, AF_INET6 };
         for (size_t i = 0; i < SL_ARRAY_LEN(families); i++)
-            rc |= seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(socket), 1,
-                                   SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)families[i]));
+            rc |= allow_arg(f, SCMP_SYS(socket), 0, SCMP_CMP_EQ, (scmp_datum_t)families[i], 0);
         /* getaddrinfo looks at the host's own addresses */
-        rc |= seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(socket), 2,
-                               SCMP_A0(SCMP_CMP_EQ, AF_NETLINK), SCMP_A2(SCMP_CMP_EQ, 0));
+        const struct scmp_arg_cmp route[] = { { 0, SCMP_CMP_EQ, AF_NETLINK, 0 },
+                                              { 2, SCMP_CMP_EQ, NETLINK_ROUTE, 0 } };
+        rc |= seccomp_rule_add_array(f, SCMP_ACT_ALLOW, SCMP_SYS(socket), 2, route);
     }
     return rc < 0 ? -EINVAL : 0;
 }

@@ -16,17 +16,19 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define SUFFIX     ".pem"
-#define TEMPORARY  ".tmp-"
-#define CA_PREFIX  "ca-"
-#define JOBS_MAX   16 /* keys being made; RSA takes seconds */
-#define FILE_LIMIT SL_SECRET_MAX
+#define SUFFIX        ".pem"
+#define TEMPORARY     ".tmp-"
+#define CA_PREFIX     "ca-"
+#define JOBS_MAX      16 /* keys being made; RSA takes seconds */
+#define FILE_LIMIT    SL_SECRET_MAX
+#define FILE_NAME_MAX (NAME_MAX + 32) /* any entry of the folder, and a key's name with its parts */
 
 struct keyring {
     struct proc_role *p;
@@ -59,10 +61,10 @@ static enum sl_rc read_secret(int fd, const char *what, struct sl_secret *out, s
     return SL_OK;
 }
 
-static void file_name(char out[MSG_KEY_NAME_MAX + 16], const char *before, const char *name,
+static void file_name(char out[FILE_NAME_MAX], const char *before, const char *name,
                       const char *after)
 {
-    (void)snprintf(out, MSG_KEY_NAME_MAX + 16, "/%s%s%s", before, name, after);
+    (void)snprintf(out, FILE_NAME_MAX, "/%s%s%s", before, name, after);
 }
 
 static enum sl_rc sync_folder(struct sl_err *err)
@@ -78,7 +80,7 @@ static enum sl_rc sync_folder(struct sl_err *err)
 /* The whole key or none, whenever the machine stops. */
 static enum sl_rc write_key(const char *name, const struct sl_secret *pem, struct sl_err *err)
 {
-    char temporary[MSG_KEY_NAME_MAX + 16], final[MSG_KEY_NAME_MAX + 16];
+    char temporary[FILE_NAME_MAX], final[FILE_NAME_MAX];
     file_name(temporary, TEMPORARY, name, "");
     file_name(final, "", name, SUFFIX);
     int fd = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
@@ -126,7 +128,7 @@ static void load_folder(struct keyring *k)
         return;
     }
     for (struct dirent *e; (e = readdir(d));) {
-        char path[MSG_KEY_NAME_MAX + 16], name[MSG_KEY_NAME_MAX];
+        char path[FILE_NAME_MAX], name[MSG_KEY_NAME_MAX];
         size_t n = strlen(e->d_name);
         if (!strncmp(e->d_name, TEMPORARY, strlen(TEMPORARY))) {
             file_name(path, "", e->d_name, ""); /* from a write that was cut off */
@@ -441,7 +443,7 @@ static enum sl_rc rename_key(struct request *q, struct sl_err *err)
 {
     struct msg_key_rename m;
     struct sl_bytes v;
-    char from[MSG_KEY_NAME_MAX + 16], to[MSG_KEY_NAME_MAX + 16];
+    char from[FILE_NAME_MAX], to[FILE_NAME_MAX];
     if (!msg_read(MSG_KEY_RENAME, &m, q->body))
         return malformed(q, MSG_KEY_RENAME, err);
     SL_TRY(check(q->k, q->who, MSG_KEY_RENAME, m.from, err));
@@ -466,7 +468,7 @@ static enum sl_rc rename_key(struct request *q, struct sl_err *err)
 static enum sl_rc remove_key(struct request *q, struct sl_err *err)
 {
     struct msg_key_name m;
-    char path[MSG_KEY_NAME_MAX + 16];
+    char path[FILE_NAME_MAX];
     if (!msg_read(MSG_KEY_REMOVE, &m, q->body))
         return malformed(q, MSG_KEY_REMOVE, err);
     SL_TRY(check(q->k, q->who, MSG_KEY_REMOVE, m.name, err));
