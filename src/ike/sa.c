@@ -374,7 +374,7 @@ static void begin(struct ike_isa *sa, enum ike_xchg_kind kind, struct ike_child 
         break;
     case XCHG_SETUP:
     case XCHG_PEER:
-        assert(!"begun elsewhere");
+        assert(false && "begun elsewhere");
         break;
     }
     xchg_event(x, GO, false);
