@@ -94,7 +94,7 @@ SL_MUST_USE enum sl_rc sl_ike_config(struct sl_ike *ike, const struct sl_config 
 
 /*
  * Our certificate for a configured identity: chain[0] the end entity, then its issuers without the
- * root. Copied. key is the keyring's name. Called at start and after each renewal. Anchors: the
+ * root. Copied. key is the keyring's name. Called at start and after each renewal; n 0: there is none any more. Anchors: the
  * SHA-1 key hashes to send in CERTREQ for a trust domain (RFC 7296 3.7), 20 bytes each.
  */
 SL_MUST_USE enum sl_rc sl_ike_credential(struct sl_ike *ike, const char *identity, const char *key,
@@ -145,6 +145,7 @@ struct sl_ike_sa_info {
     enum sl_ke ke;
     int64_t established_ns, rekey_ns, expire_ns; /* core time; 0: not yet */
     uint64_t record;                             /* audit record of the acceptance */
+    const char *tag;                             /* granted by the decision; "": none */
 };
 struct sl_child_info {
     uint64_t id, ike_sa;
@@ -159,6 +160,15 @@ struct sl_child_info {
 void sl_ike_list(const struct sl_ike *ike,
                  void (*on_ike)(void *ctx, const struct sl_ike_sa_info *i),
                  void (*on_child)(void *ctx, const struct sl_child_info *c), void *ctx);
+
+/*
+ * The children that are to be kept up and are not: for `sealane status`. rc and text are of the last
+ * attempt (SL_OK: none has failed yet), again_ns the time of the next.
+ */
+void sl_ike_missing(const struct sl_ike *ike,
+                    void (*each)(void *ctx, const char *connection, const char *child,
+                                 enum sl_rc rc, const char *text, int64_t again_ns),
+                    void *ctx);
 
 struct sl_ike_stats {
     uint64_t ike_sas, half_open, child_sas, packets_in, packets_out, retransmits, malformed,

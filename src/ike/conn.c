@@ -268,6 +268,7 @@ void conn_worked(struct ike_conn *conn)
 {
     /* Not at once again, should the peer end it as soon as it is up. */
     conn->failures = 0;
+    conn->last_rc = SL_OK;
     conn->again_ns = conn->ike->now_ns + IKE_BACKOFF_MIN_NS;
 }
 
@@ -608,6 +609,20 @@ void conn_due(struct ike_conn *conn)
 {
     ike_heap_set(&conn->ike->t.conn_timers, &conn->timer, INT64_MAX);
     conn_touch(conn);
+}
+
+void sl_ike_missing(const struct sl_ike *ike,
+                    void (*each)(void *ctx, const char *connection, const char *child,
+                                 enum sl_rc rc, const char *text, int64_t again_ns),
+                    void *ctx)
+{
+    for (const struct ike_conn *conn = ike->conns; conn; conn = conn->next)
+        for (size_t i = 0; conn->conf && i < conn->keep_n; i++) {
+            const struct ike_child *c = find_named(conn, conn->keep[i].name);
+            if (conn->keep[i].on && !(c && c->state == CHILD_UP))
+                each(ctx, conn->name, conn->keep[i].name, conn->last_rc, conn->last_text,
+                     conn->again_ns);
+        }
 }
 
 /* ---- the public commands ----------------------------------------------------------------------- */

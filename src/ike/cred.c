@@ -56,10 +56,19 @@ static void add_names(struct ike_cred *c, const struct sl_cert *cert)
 enum sl_rc sl_ike_credential(struct sl_ike *ike, const char *identity, const char *key,
                              const struct sl_bytes *chain, size_t n, struct sl_err *err)
 {
-    if (!n || n > SL_CHAIN_MAX)
+    if (n > SL_CHAIN_MAX)
         return SL_FAIL(err, SL_TOO_LARGE,
-                       "identity %s: chain of %zu certificates; 1 to %d are sent", identity, n,
+                       "identity %s: chain of %zu certificates; %d are the most", identity, n,
                        SL_CHAIN_MAX);
+    struct ike_cred **at = &ike->creds;
+    while (*at && strcmp((*at)->identity, identity) != 0)
+        at = &(*at)->next;
+    struct ike_cred *old = *at;
+    if (!n) {
+        *at = old ? old->next : NULL;
+        cred_free(old);
+        return SL_OK;
+    }
     SL_AUTO(sl_cert) *cert = NULL;
     if (sl_cert_read(&cert, chain[0], err) != SL_OK)
         return SL_WRAP(err, "identity %s", identity);
@@ -82,10 +91,6 @@ enum sl_rc sl_ike_credential(struct sl_ike *ike, const char *identity, const cha
         return SL_FAIL(err, SL_UNSUPPORTED, "identity %s: key type of %s is not one for IKE",
                        identity, sl_cert_name(cert));
     }
-    struct ike_cred **at = &ike->creds;
-    while (*at && strcmp((*at)->identity, identity) != 0)
-        at = &(*at)->next;
-    struct ike_cred *old = *at;
     c->next = old ? old->next : NULL;
     *at = c;
     cred_free(old);

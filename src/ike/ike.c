@@ -574,6 +574,7 @@ void sl_ike_list(const struct sl_ike *ike,
             .rekey_ns = shown(sa->rekey_ns),
             .expire_ns = shown(sa->expire_ns),
             .record = sa->record,
+            .tag = sa->grant ? sa->grant->tag : "",
         };
         memcpy(i.spi_i, sa->spi_i, IKE_SPI_LEN);
         memcpy(i.spi_r, sa->spi_r, IKE_SPI_LEN);

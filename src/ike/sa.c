@@ -255,8 +255,8 @@ static void tell_end(struct ike_isa *sa, enum sl_rc rc, const char *text)
     const bool was_up = sa->established_ns != 0;
     struct ike_act *down = sl_steal(&sa->down);
     down->a.event = was_up ? SL_IKE_EV_IKE_DOWN : SL_IKE_EV_IKE_FAILED;
-    if (sa->replaced_by)
-        down->a.event = SL_IKE_EV_STORY; /* told by IKE_REKEYED already */
+    if (sa->quiet)
+        down->a.event = SL_IKE_EV_STORY;
     down->a.rc = rc;
     down->a.ike_sa = sa->id;
     down->a.from = sa->local;

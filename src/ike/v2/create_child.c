@@ -618,6 +618,7 @@ static void succeed(struct ike_isa *old, struct ike_isa *next, bool we_delete)
     isa_inherit(next, old);
     old->state = ISA_REKEYED;
     old->replaced_by = next->id;
+    old->quiet = true;
     old->want_rekey = old->want_liveness = old->want_reauth = false;
     old->rekey_ns = old->expire_ns = old->reauth_ns = INT64_MAX;
     if (we_delete)
@@ -635,6 +636,7 @@ static void redundant(struct ike_isa *sa, uint64_t winner, bool we_delete)
 {
     sa->state = ISA_REKEYED;
     sa->replaced_by = winner;
+    sa->quiet = true;
     sa->rekey_ns = sa->expire_ns = sa->reauth_ns = INT64_MAX;
     sa->want_delete = we_delete;
     sa->half_open_ns = we_delete ? INT64_MAX : sa->ike->now_ns + IKE_REDUNDANT_NS;

@@ -123,6 +123,7 @@ static void peer_ends(struct ike_isa *sa, enum sl_rc rc, const char *text)
     if (rival && rival->state == ISA_UP && sa->state == ISA_UP) {
         isa_inherit(rival, sa);
         sa->replaced_by = rival->id;
+        sa->quiet = true;
         ike_event(sa->ike, SL_IKE_EV_IKE_REKEYED, rival, NULL, SL_OK, "replaces IKE SA %llu",
                   (unsigned long long)sa->id);
     }
