@@ -199,7 +199,7 @@ static enum sl_rc sign_and_store(struct sl_ca *ca, const struct xb_cert *c, EVP_
     SL_AUTO_BUF spki = { 0 };
     SL_TRY(xb_spki_der(&spki, x, err));
     xb_sha256_spki(digest, sl_buf_bytes(&spki));
-    ca_record(ca, "ca.issue",
+    ca_record(ca, "ca-issue",
               json_pack("{s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:I}", "serial", c->serial, "subject",
                         subject, "san", c->san ? xb_san_text(san, sizeof(san), c->san) : "",
                         "purpose", kind, "key_sha256",
@@ -453,7 +453,7 @@ enum sl_rc sl_ca_challenge(struct sl_ca *ca, const char *name, const char *const
     };
     sl_sha2(256, sl_secret_bytes(&made), c.hash);
     SL_TRY(sl_store_challenge_add(ca->env.store, &c, err));
-    ca_record(ca, "ca.challenge",
+    ca_record(ca, "ca-challenge",
               json_pack("{s:s, s:I}", "name", name, "expires", (json_int_t)c.expires));
     sl_secret_move(text, &made);
     return SL_OK;
@@ -884,7 +884,7 @@ enum sl_rc sl_ca_approve(struct sl_ca *ca, int64_t request, int64_t now,
     /* approved, and interrupted before it was issued: taken up again */
     if (r.state != SL_REQUEST_APPROVED) {
         SL_TRY(sl_store_request_decide(ca->env.store, request, true, "", now, err));
-        ca_record(ca, "ca.approve", json_pack("{s:I}", "request", (json_int_t)request));
+        ca_record(ca, "ca-approve", json_pack("{s:I}", "request", (json_int_t)request));
     }
     SL_TRY(issue(ca, &r, now, err));
     snprintf(serial, SL_SERIAL_TEXT, "%s", r.serial);
@@ -897,7 +897,7 @@ enum sl_rc sl_ca_reject(struct sl_ca *ca, int64_t request, const char *reason, i
     SL_TRY(ca_need_ready(ca, err));
     SL_TRY(sl_store_request_decide(ca->env.store, request, false, reason ? reason : "", now, err));
     char shown[256];
-    ca_record(ca, "ca.reject",
+    ca_record(ca, "ca-reject",
               json_pack("{s:I, s:s}", "request", (json_int_t)request, "reason",
                         sl_printable(shown, sizeof(shown), sl_str(reason ? reason : ""))));
     return SL_OK;
@@ -955,7 +955,7 @@ enum sl_rc sl_ca_revoke(struct sl_ca *ca, const char *serial, int reason, int64_
     if (strcmp(r.kind, "root") == 0)
         return SL_FAIL(err, SL_USAGE, "a root certificate cannot be revoked by its own CRL");
     SL_TRY(sl_store_revoke(ca->env.store, hex, reason, now, err));
-    ca_record(ca, "ca.revoke",
+    ca_record(ca, "ca-revoke",
               json_pack("{s:s, s:s, s:s}", "serial", hex, "subject", r.subject, "reason",
                         sl_ca_reason_text(reason)));
     SL_AUTO_BUF crl = { 0 };

@@ -196,7 +196,7 @@ START_TEST(challenge_gives_a_certificate_of_the_profile)
     ck_assert_int_eq(
         ASN1_OCTET_STRING_cmp(aki, X509_get0_subject_key_id(sl_ca_cert_get(f.ca, SL_CA_ISSUING))),
         0);
-    ck_assert_str_eq(f.record.kind[f.record.n - 1], "ca.issue");
+    ck_assert_str_eq(f.record.kind[f.record.n - 1], "ca-issue");
     X509_free(x);
     fix_close(&f);
 }
