@@ -681,19 +681,25 @@ static enum sl_rc permit(struct sl_ca *ca, const struct sl_ca_request *req,
                          const struct xb_csr *csr, int64_t now, struct request *r,
                          uint8_t hash[SL_STORE_HASH], bool *by_challenge, struct sl_err *err)
 {
+    struct sl_err renewal = { 0 };
     *by_challenge = false;
     r->state = SL_REQUEST_APPROVED;
     if (req->old) {
-        enum sl_rc rc = permit_renewal(ca, csr, req->old, now, r, err);
-        if (rc == SL_OK || csr->challenge.len == 0)
+        enum sl_rc rc = permit_renewal(ca, csr, req->old, now, r, &renewal);
+        if (rc == SL_OK)
             return rc;
-        sl_err_reset(err);
+        if (csr->challenge.len == 0)
+            return SL_FAIL(err, rc, "%s", renewal.text);
         r->san.len = r->subject.len = 0;
     }
     if (csr->challenge.len) {
         *by_challenge = true;
         sl_sha2(256, sl_secret_bytes(&csr->challenge), hash);
-        return permit_challenge(ca, csr, hash, now, r, err);
+        enum sl_rc rc = permit_challenge(ca, csr, hash, now, r, err);
+        if (rc == SL_OK || !req->old)
+            return rc;
+        /* the challenge of a renewal is often the first enrolment's: the certificate is what counts */
+        return SL_FAIL(err, renewal.rc, "%s", renewal.text);
     }
     if (!ca->env.conf->manual_approval)
         return SL_FAIL(err, SL_CA_CHALLENGE_WRONG,

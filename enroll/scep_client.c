@@ -637,12 +637,11 @@ static enum sl_rc ask_request(struct sl_enrollment *e, int64_t now, struct sl_er
     enum scep_type type;
     bool prove;
     SL_TRY(choose_ground(e, &type, &prove, now, err));
-    struct sl_bytes challenge =
-        type == SCEP_RENEWAL_REQ ? sl_bytes(NULL, 0) : sl_secret_bytes(&e->challenge);
     struct sl_buf csr = { 0 };
     SL_AUTO_BUF proof = { 0 };
-    enum sl_rc rc = xb_csr_make(&csr, e->subject, e->san, challenge, sl_buf_bytes(&e->key.spki),
-                                e->key.pkey, err);
+    /* also in a renewal where one is given: there are servers that ask for it every time */
+    enum sl_rc rc = xb_csr_make(&csr, e->subject, e->san, sl_secret_bytes(&e->challenge),
+                                sl_buf_bytes(&e->key.spki), e->key.pkey, err);
     if (rc == SL_OK && prove) {
         SL_AUTO_BUF old = { 0 };
         rc = xb_cert_der(&old, e->old_cert, err);

@@ -161,10 +161,12 @@ static enum sl_rc cert_rep(struct sl_scep_server *s, const struct scep_message *
         SL_TRY(scep_envelope_write(&content, &s->algs, sl_buf_bytes(&list), req->signer, cipher_nid,
                                    err));
     }
-    /* a refused digest is answered with one of ours */
+    /*
+     * A request with SHA-1 (refused, or taken under `legacy`) is answered with SHA-256: a CA's key
+     * must not make SHA-1 signatures over what a stranger had a hand in.
+     */
     int md = req->digest_nid;
-    bool usable = md == NID_sha256 || md == NID_sha384 || md == NID_sha512 ||
-                  (md == NID_sha1 && s->algs.legacy);
+    bool usable = md == NID_sha256 || md == NID_sha384 || md == NID_sha512;
     return scep_message_write(out, &s->algs, attrs, sl_buf_bytes(&content), me->cert, me->pkey,
                               usable ? md : NID_sha256, now, err);
 }

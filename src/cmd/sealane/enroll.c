@@ -76,6 +76,12 @@ enum cli_exit run_enroll(struct cli *cli, const struct command *cmd, const json_
         out_text(cli->out, field_string(args, "identity"));
         fputs(": the certificate is there\n", cli->out);
         show_certificate(cli->out, cert ? cert : data);
+        if (json_is_true(json_object_get(data, "first_use"))) {
+            fputs("trusted on first use: the server's CA certificate with the SHA-256 fingerprint ",
+                  cli->err);
+            out_text(cli->err, field_string(data, "ca_sha256"));
+            fputs("; pin it in the configuration\n", cli->err);
+        }
     }
     json_decref(data);
     return result;

@@ -542,7 +542,7 @@ static enum sl_rc run_status(struct authority *a, struct ctl_job *j, struct sl_e
     json_object_set_new(j->result, "challenges", json_integer(n.challenges));
     json_object_set_new(j->result, "audit_waiting", json_integer((json_int_t)a->spool_n));
     if (!sl_ca_ready(a->ca)) {
-        problem(problems, "there is no authority yet", "make one: sealane ca init NAME");
+        problem(problems, "there is no authority yet", "make one: sealane ca init --name NAME");
         return SL_OK;
     }
     X509 *root = sl_ca_cert_get(a->ca, SL_CA_ROOT);
