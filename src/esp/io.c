@@ -8,14 +8,18 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/ip.h>
+#include <netinet/udp.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 
-#define BATCH      64u /* packets a system call */
-#define ROUNDS     4u  /* batches a wake-up, so that no descriptor starves the others */
-#define CONTROL    128u
-#define PACKET_CAP (SL_ESP_HEADROOM + SL_ESP_PACKET_MAX + 1 + SL_ESP_TAILROOM)
+#define BATCH            64u  /* packets a system call; received, each of them may be many in one */
+#define WAKE_UP          256u /* packets a wake-up, so that no descriptor starves the others */
+#define JOINED_MAX       64u /* packets that the kernel sends as one, UDP_MAX_SEGMENTS of its oldest */
+#define JOINED_BYTES_MAX 65000u
+#define JOIN_AGAIN_NS    (10 * SL_NS_PER_S) /* after the kernel refused to */
+#define CONTROL          128u
+#define PACKET_CAP       (SL_ESP_HEADROOM + SL_ESP_PACKET_MAX + 1 + SL_ESP_TAILROOM)
 /*
  * Buffers lie further apart than a packet is long, by a number that keeps their beginnings from
  * meeting in the same sets of the processor's cache.
@@ -30,21 +34,33 @@ struct buffers {
     size_t free_n;
 };
 
-/* Messages for one socket, sent with one call. [head, n) are still to be sent. */
+/*
+ * One or more packets for one message to the kernel: those that follow each other to one peer, alike
+ * in size but for the last, go through its network stack as one and are cut apart at the end of it
+ * (UDP_SEGMENT).
+ */
+struct message {
+    size_t first, n; /* packets of the queue */
+    uint32_t size, bytes;
+    bool closed; /* the last one is shorter */
+};
+/* Packets for one socket, sent with one call. Messages [head, n) are still to be sent. */
 struct queue {
-    size_t head, n;
+    size_t head, n, packets;
     bool blocked;
-    struct mmsghdr msg[BATCH];
-    struct iovec iov[BATCH];
-    struct sockaddr_storage to[BATCH];
+    struct message message[BATCH];
     struct sl_esp_pkt *pkt[BATCH];
+    struct iovec iov[BATCH];
+    struct mmsghdr msg[BATCH];
+    struct sockaddr_storage to[BATCH];
     uint8_t control[BATCH][CONTROL] __attribute__((aligned(8)));
 };
 
 struct sock {
     int fd;
     bool raw, v6;
-    uint32_t overflow; /* the kernel's count of what it dropped */
+    int64_t join_from_ns; /* packets are joined from this time on */
+    uint32_t overflow;    /* the kernel's count of what it dropped */
     struct queue out;
 };
 
@@ -54,6 +70,7 @@ struct esp_io {
     struct sock sock[ESP_SOCK_COUNT];
     struct buffers out;
     struct esp_io_stats n;
+    int64_t now_ns;
     /* one batch received */
     uint8_t *in_mem;
     struct mmsghdr msg[BATCH];
@@ -88,6 +105,9 @@ static enum sl_rc sock_init(struct sock *s, int fd, bool raw, bool v6, struct sl
     if (fd < 0)
         return SL_OK;
     SL_TRY(option(fd, SOL_SOCKET, SO_RXQ_OVFL, 1, "SO_RXQ_OVFL", err));
+    s->join_from_ns = raw ? INT64_MAX : 0;
+    if (!raw)
+        SL_TRY(option(fd, IPPROTO_UDP, UDP_GRO, 1, "UDP_GRO", err));
     if (v6) {
         SL_TRY(option(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, 1, "IPV6_RECVPKTINFO", err));
         SL_TRY(option(fd, IPPROTO_IPV6, IPV6_RECVTCLASS, 1, "IPV6_RECVTCLASS", err));
@@ -161,7 +181,8 @@ static void give(struct esp_io *io, struct sl_esp_pkt *p)
 
 static void set_time(struct esp_io *io)
 {
-    sl_esp_time(io->e, sl_clock_mono_ns(), sl_clock_utc_s());
+    io->now_ns = sl_clock_mono_ns();
+    sl_esp_time(io->e, io->now_ns, sl_clock_utc_s());
 }
 
 /* ---- to the wire ------------------------------------------------------------------------------- */
@@ -176,9 +197,12 @@ static size_t control_add(uint8_t *mem, size_t at, int level, int type, const vo
     return at + CMSG_SPACE(len);
 }
 
-/* The source address and, where it is not 0, the DSCP and ECN octet of the outer header. */
+/*
+ * The source address; where they are not 0, the DSCP and ECN octet of the outer header; where there
+ * are many, the size of a packet.
+ */
 static void control_make(const struct sock *s, struct msghdr *m, uint8_t *mem,
-                         const struct sl_esp_pkt *p)
+                         const struct sl_esp_pkt *p, const struct message *message)
 {
     bool local = !sl_addr_is_any(&p->local.addr);
     size_t n = 0;
@@ -196,14 +220,73 @@ static void control_make(const struct sock *s, struct msghdr *m, uint8_t *mem,
         n = control_add(mem, n, s->v6 ? IPPROTO_IPV6 : IPPROTO_IP, s->v6 ? IPV6_TCLASS : IP_TOS,
                         &tos, sizeof(tos));
     }
+    if (message->n > 1) {
+        uint16_t size = (uint16_t)message->size;
+        n = control_add(mem, n, IPPROTO_UDP, UDP_SEGMENT, &size, sizeof(size));
+    }
     m->msg_control = n ? mem : NULL;
     m->msg_controllen = n;
+}
+
+/* Message i of the queue as the kernel takes it. */
+static void message_make(struct sock *s, size_t i)
+{
+    struct queue *q = &s->out;
+    const struct message *message = &q->message[i];
+    const struct sl_esp_pkt *p = q->pkt[message->first];
+    struct sl_endpoint to = p->remote;
+    if (s->raw)
+        to.port = 0; /* a raw IPv6 socket takes it for a protocol */
+    struct msghdr *m = &q->msg[i].msg_hdr;
+    *m = (struct msghdr){ .msg_name = &q->to[i],
+                          .msg_iov = &q->iov[message->first],
+                          .msg_iovlen = message->n };
+    m->msg_namelen = sl_endpoint_to_sockaddr(&q->to[i], &to);
+    control_make(s, m, q->control[i], p, message);
+}
+
+static void message_done(struct esp_io *io, struct queue *q)
+{
+    const struct message *m = &q->message[q->head++];
+    for (size_t i = 0; i < m->n; i++)
+        give(io, q->pkt[m->first + i]);
+}
+
+static void messages_make(struct sock *s)
+{
+    for (size_t i = s->out.head; i < s->out.n; i++)
+        message_make(s, i);
+}
+
+/*
+ * The kernel refused the first message. Of many packets: it cannot join them, here or on this path;
+ * they become messages of their own. A single one is lost: no route, too long, no buffers.
+ */
+static void message_refused(struct esp_io *io, struct sock *s, int error)
+{
+    struct queue *q = &s->out;
+    struct message all = q->message[q->head];
+    if (all.n == 1 ||
+        (error != EINVAL && error != EMSGSIZE && error != EIO && error != EOPNOTSUPP)) {
+        io->n.wire_dropped += all.n;
+        message_done(io, q);
+        return;
+    }
+    s->join_from_ns = io->now_ns + JOIN_AGAIN_NS;
+    /* there is a place for every packet of the queue */
+    memmove(&q->message[q->head + all.n], &q->message[q->head + 1],
+            (q->n - q->head - 1) * sizeof(q->message[0]));
+    for (size_t i = 0; i < all.n; i++)
+        q->message[q->head + i] = (struct message){ .first = all.first + i, .n = 1 };
+    q->n += all.n - 1;
+    messages_make(s);
 }
 
 /* Sends what waits; a full socket keeps the rest. */
 static void flush(struct esp_io *io, struct sock *s)
 {
     struct queue *q = &s->out;
+    messages_make(s);
     while (q->head < q->n) {
         int sent = sendmmsg(s->fd, q->msg + q->head, (unsigned)(q->n - q->head), MSG_DONTWAIT);
         if (sent < 0 && errno == EINTR)
@@ -213,16 +296,14 @@ static void flush(struct esp_io *io, struct sock *s)
             return;
         }
         io->n.calls_sent++;
-        if (sent > 0) {
-            io->n.wire_sent += (unsigned)sent;
-        } else { /* the first of them is the one it refused: no route, too long, no buffers */
-            io->n.wire_dropped++;
-            sent = 1;
+        if (sent <= 0)
+            message_refused(io, s, errno);
+        for (int i = 0; i < sent; i++) {
+            io->n.wire_sent += q->message[q->head].n;
+            message_done(io, q);
         }
-        for (int i = 0; i < sent; i++)
-            give(io, q->pkt[q->head++]);
     }
-    q->head = q->n = 0;
+    q->head = q->n = q->packets = 0;
     q->blocked = false;
 }
 
@@ -231,6 +312,17 @@ static void flush_all(struct esp_io *io)
     for (unsigned s = 0; s < ESP_SOCK_COUNT; s++)
         if (io->sock[s].out.n && !io->sock[s].out.blocked)
             flush(io, &io->sock[s]);
+}
+
+/* May p go in one message with the packets of m? */
+static bool joins(const struct esp_io *io, const struct sock *s, const struct message *m,
+                  const struct sl_esp_pkt *p)
+{
+    const struct sl_esp_pkt *first = s->out.pkt[m->first];
+    return io->now_ns >= s->join_from_ns && !m->closed && m->n < JOINED_MAX && p->len <= m->size &&
+           m->bytes + p->len <= JOINED_BYTES_MAX && p->tos == first->tos &&
+           sl_endpoint_eq(&p->remote, &first->remote) &&
+           sl_addr_eq(&p->local.addr, &first->local.addr);
 }
 
 /* Takes p. */
@@ -246,23 +338,25 @@ static void enqueue(struct esp_io *io, struct sl_esp_pkt *p)
         give(io, p);
         return;
     }
-    if (q->n == BATCH && !q->blocked)
+    if (q->packets == BATCH && !q->blocked)
         flush(io, s);
     if (q->blocked) { /* only fragments come here then: the TUN is not read */
         io->n.overload_dropped++;
         give(io, p);
         return;
     }
-    size_t i = q->n++;
-    struct sl_endpoint to = p->remote;
-    if (s->raw)
-        to.port = 0; /* a raw IPv6 socket takes it for a protocol */
-    q->pkt[i] = p;
-    q->iov[i] = (struct iovec){ .iov_base = p->buf + p->off, .iov_len = p->len };
-    struct msghdr *m = &q->msg[i].msg_hdr;
-    *m = (struct msghdr){ .msg_name = &q->to[i], .msg_iov = &q->iov[i], .msg_iovlen = 1 };
-    m->msg_namelen = sl_endpoint_to_sockaddr(&q->to[i], &to);
-    control_make(s, m, q->control[i], p);
+    size_t at = q->packets++;
+    q->pkt[at] = p;
+    q->iov[at] = (struct iovec){ .iov_base = p->buf + p->off, .iov_len = p->len };
+    struct message *m = q->n ? &q->message[q->n - 1] : NULL;
+    if (!m || !joins(io, s, m, p)) {
+        q->message[q->n++] =
+            (struct message){ .first = at, .n = 1, .size = p->len, .bytes = p->len };
+        return;
+    }
+    m->n++;
+    m->bytes += p->len;
+    m->closed = p->len < m->size;
 }
 
 static void inside(struct esp_io *io, const struct sl_esp_pkt *p)
@@ -319,7 +413,7 @@ static void outbound(struct esp_io *io, struct sl_esp_pkt *p)
 void esp_io_tun(struct esp_io *io)
 {
     set_time(io);
-    for (unsigned i = 0; i < BATCH * ROUNDS && !esp_io_blocked(io); i++) {
+    for (unsigned i = 0; i < WAKE_UP && !esp_io_blocked(io); i++) {
         struct sl_esp_pkt *p = take(io);
         if (!p) {
             flush_all(io);
@@ -367,9 +461,14 @@ static int receive(struct esp_io *io, const struct sock *s)
     return n;
 }
 
-/* What the kernel tells beside the packet: where it went to, its TOS, how many were lost. */
-static void control_read(struct esp_io *io, struct sock *s, struct msghdr *m, struct sl_esp_pkt *p)
+/*
+ * What the kernel tells beside the packet: where it went to, its TOS, how many were lost, and the
+ * size of each when it has joined many; else 0.
+ */
+static uint32_t control_read(struct esp_io *io, struct sock *s, struct msghdr *m,
+                             struct sl_esp_pkt *p)
 {
+    uint32_t size = 0;
     for (struct cmsghdr *c = CMSG_FIRSTHDR(m); c; c = CMSG_NXTHDR(m, c)) {
         struct sl_bytes data = sl_bytes(CMSG_DATA(c), c->cmsg_len - CMSG_LEN(0));
         if (c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_TOS && data.len >= 1) {
@@ -397,8 +496,14 @@ static void control_read(struct esp_io *io, struct sock *s, struct msghdr *m, st
             memcpy(&total, data.p, sizeof(total));
             io->n.kernel_dropped += (uint32_t)(total - s->overflow);
             s->overflow = total;
+        } else if (c->cmsg_level == IPPROTO_UDP && c->cmsg_type == UDP_GRO &&
+                   data.len >= sizeof(int)) {
+            int v;
+            memcpy(&v, data.p, sizeof(v));
+            size = v > 0 ? (uint32_t)v : 0;
         }
     }
+    return size;
 }
 
 /* A raw IPv4 socket delivers the outer header, too. false: it is not what the kernel promises. */
@@ -414,7 +519,20 @@ static bool strip_ipv4(struct sl_esp_pkt *p)
     return true;
 }
 
-static void inbound(struct esp_io *io, struct sock *s, unsigned i)
+static void inbound_one(struct esp_io *io, struct sl_esp_pkt *p)
+{
+    io->n.wire_received++;
+    /* SPEC RFC3948-2.3 MUST: a NAT keepalive is one byte, ignored */
+    if (p->udp_encap && p->len == 1 && p->buf[p->off] == 0xff) {
+        io->n.keepalives++;
+        return;
+    }
+    if (sl_esp_inbound(io->e, p) == SL_ESP_INSIDE)
+        inside(io, p);
+}
+
+/* Message i of a batch; the number of packets in it. */
+static unsigned inbound(struct esp_io *io, struct sock *s, unsigned i)
 {
     struct msghdr *m = &io->msg[i].msg_hdr;
     struct sl_esp_pkt p = { .buf = io->in_mem + (size_t)i * STRIDE,
@@ -422,20 +540,27 @@ static void inbound(struct esp_io *io, struct sock *s, unsigned i)
                             .off = SL_ESP_HEADROOM,
                             .len = io->msg[i].msg_len,
                             .udp_encap = !s->raw };
-    control_read(io, s, m, &p);
+    uint32_t size = control_read(io, s, m, &p);
     if (m->msg_flags & MSG_TRUNC || p.len > SL_ESP_PACKET_MAX ||
         !sl_endpoint_from_sockaddr(&p.remote, m->msg_name, m->msg_namelen) ||
         (s->raw && !s->v6 && !strip_ipv4(&p))) {
         io->n.truncated++;
-        return;
+        return 1;
     }
-    /* SPEC RFC3948-2.3 MUST: a NAT keepalive is one byte, ignored */
-    if (!s->raw && p.len == 1 && p.buf[p.off] == 0xff) {
-        io->n.keepalives++;
-        return;
+    if (!size || size >= p.len) {
+        inbound_one(io, &p);
+        return 1;
     }
-    if (sl_esp_inbound(io->e, &p) == SL_ESP_INSIDE)
-        inside(io, &p);
+    /* each packet is opened where it lies: it stays within its own bytes */
+    unsigned n = 0;
+    uint32_t end = p.off + p.len;
+    for (uint32_t off = p.off; off < end; off += size, n++) {
+        struct sl_esp_pkt one = p;
+        one.off = off;
+        one.len = end - off < size ? end - off : size;
+        inbound_one(io, &one);
+    }
+    return n;
 }
 
 void esp_io_sock(struct esp_io *io, enum esp_sock which)
@@ -444,14 +569,13 @@ void esp_io_sock(struct esp_io *io, enum esp_sock which)
     if (s->fd < 0)
         return;
     set_time(io);
-    for (unsigned round = 0; round < ROUNDS; round++) {
+    for (unsigned packets = 0; packets < WAKE_UP;) {
         int n = receive(io, s);
         if (n <= 0)
             return;
         io->n.calls_received++;
-        io->n.wire_received += (unsigned)n;
         for (int i = 0; i < n; i++)
-            inbound(io, s, (unsigned)i);
+            packets += inbound(io, s, (unsigned)i);
         if ((unsigned)n < BATCH)
             return;
     }

@@ -1,6 +1,7 @@
 /*
  * The datapath's shell: moves packets between TUN, the sockets outside and struct sl_esp, many with
- * one system call where the kernel allows it. All memory is taken at the start; what does not fit is
+ * one system call where the kernel allows it, and as one packet through its network stack where they
+ * are alike (UDP_SEGMENT, UDP_GRO). All memory is taken at the start; what does not fit is
  * left in the kernel's queues or dropped and counted. Non-blocking; the caller owns the event loop
  * and the descriptors. One thread.
  */

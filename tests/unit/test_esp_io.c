@@ -252,6 +252,50 @@ START_TEST(large_packets_leave_in_fragments_or_are_answered)
 }
 END_TEST
 
+/* A burst to one peer goes through the kernel as few messages, and comes out whole, in order. */
+START_TEST(bursts_are_joined_and_taken_apart)
+{
+    enum { PACKETS = 100 };
+    struct gw a, b;
+    gw_open(&a, ESP_UDP4);
+    gw_open(&b, ESP_UDP4);
+    gw_child(&a, 'a', &b, true, 0x1000);
+    gw_child(&b, 'b', &a, true, 0x1000);
+    uint8_t pkt[2000], got[2000];
+    size_t len[PACKETS];
+    int room = 1 << 20;
+    (void)setsockopt(b.fds.tun, SOL_SOCKET, SO_SNDBUF, &room, sizeof(room));
+    for (int i = 0; i < PACKETS; i++) {
+        /* runs of one size, each ended by a shorter packet, then a larger size */
+        len[i] = 200 + (size_t)(i / 20) * 50 - (i % 20 == 19 ? 60 : 0);
+        esp_udp_make(pkt, 4, len[i], 0x4000);
+        esp_put16(pkt + 4, (unsigned)i); /* told apart by the IP identification */
+        esp_put16(pkt + 10, 0);
+        esp_put16(pkt + 10, esp_slow_sum(pkt, 20, 0));
+        ck_assert_int_eq(write(a.inside, pkt, len[i]), (ssize_t)len[i]);
+    }
+    esp_io_tun(a.io);
+    struct esp_io_stats n = stats(&a);
+    ck_assert_uint_eq(n.wire_sent, PACKETS);
+    ck_assert_uint_le(n.calls_sent, 4);
+    int arrived = 0;
+    for (int tries = 0; tries < 100 && arrived < PACKETS; tries++) {
+        wait_readable(b.fds.sock[ESP_UDP4]);
+        esp_io_sock(b.io, ESP_UDP4);
+        ssize_t r;
+        while ((r = read(b.inside, got, sizeof(got))) > 0) {
+            ck_assert_uint_eq((size_t)r, len[arrived]);
+            ck_assert_uint_eq(got[4] * 256u + got[5], (unsigned)arrived);
+            arrived++;
+        }
+    }
+    ck_assert_int_eq(arrived, PACKETS);
+    ck_assert_uint_eq(stats(&b).wire_received, PACKETS);
+    gw_close(&a);
+    gw_close(&b);
+}
+END_TEST
+
 START_TEST(keepalives_and_rubbish_are_counted)
 {
     struct gw b;
@@ -416,7 +460,8 @@ SL_TESTS(esp_io, SL_CASE(packets_pass_over_udp4), SL_CASE(packets_pass_over_udp6
          SL_CASE(packets_pass_over_protocol_50),
          SL_CASE(tos_is_carried_outside_and_marks_come_back),
          SL_CASE(large_packets_leave_in_fragments_or_are_answered),
-         SL_CASE(keepalives_and_rubbish_are_counted), SL_CASE(packets_without_a_socket_are_dropped),
+         SL_CASE(bursts_are_joined_and_taken_apart), SL_CASE(keepalives_and_rubbish_are_counted),
+         SL_CASE(packets_without_a_socket_are_dropped),
          SL_CASE(full_socket_stops_reading_and_loses_nothing),
          SL_CASE(port_is_shared_between_ike_and_esp),
          SL_CASE(tun_device_reads_and_writes_behind_its_header))
