@@ -28,7 +28,6 @@
 #define IDLE_S            600
 #define VERB_MAX          sizeof(((struct msg_ctl_request *)0)->verb)
 #define STATUS_MS         2000
-#define COUNTERS_MS       1000
 
 static const struct {
     const char *word;
@@ -60,8 +59,6 @@ struct client {
     uint64_t id;        /* of the request at its role; 0: none, or status */
     struct chan *where; /* that role */
     struct gather *gather;
-    bool wants_counters; /* the answer of ike is to be completed by esp */
-    json_t *sas;         /* that answer, meanwhile */
     bool busy;
     bool taking; /* next_request is at work further up */
 };
@@ -104,7 +101,6 @@ static void client_free(struct client *k)
     }
     if (k->gather)
         k->gather->client = NULL;
-    json_decref(k->sas);
     bufferevent_free(k->be);
     free(k);
 }
@@ -138,70 +134,10 @@ static void fail(struct client *k, const struct sl_err *err)
 
 static void finished(struct client *k)
 {
-    k->wants_counters = false;
     k->busy = false;
     k->id = 0;
     k->where = NULL;
     next_request(k);
-}
-
-/* The counters that esp keeps, put beside what ike says of each child. */
-static void add_counters(json_t *child, const json_t *of_esp)
-{
-    static const char *const drops[] = { "replayed", "late",    "integrity", "malformed",
-                                         "policy",   "too_big", "exhausted" };
-    static const char *const ways[] = { "in", "out" };
-    json_int_t dropped = 0;
-    for (size_t w = 0; w < SL_ARRAY_LEN(ways); w++) {
-        json_t *way = json_object_get(of_esp, ways[w]);
-        char name[16];
-        (void)snprintf(name, sizeof(name), "packets_%s", ways[w]);
-        json_object_set(child, name, json_object_get(way, "packets"));
-        (void)snprintf(name, sizeof(name), "bytes_%s", ways[w]);
-        json_object_set(child, name, json_object_get(way, "bytes"));
-        for (size_t i = 0; i < SL_ARRAY_LEN(drops); i++)
-            dropped += json_integer_value(json_object_get(way, drops[i]));
-    }
-    json_object_set_new(child, "dropped", json_integer(dropped));
-}
-
-static void merge_counters(json_t *sas, const json_t *esp)
-{
-    size_t i, j, n;
-    json_t *sa, *child, *one;
-    json_array_foreach(json_object_get(sas, "sas"), i, sa)
-        json_array_foreach(json_object_get(sa, "children"), j, child) json_array_foreach(
-            json_object_get(esp, "children"), n,
-            one) if (json_equal(json_object_get(child, "id"), json_object_get(one, "id")))
-            add_counters(child, one);
-}
-
-/* Without esp the SAs are listed all the same. */
-static void on_counters(void *ctx, enum sl_rc rc, struct chan_msg *m)
-{
-    struct client *k = ctx;
-    struct msg_ctl_reply r;
-    (void)rc;
-    if (m && m->type == MSG_CTL_REPLY && msg_read(MSG_CTL_REPLY, &r, m->body) && r.json.len) {
-        json_t *esp = json_loadb((const char *)r.json.p, r.json.len, 0, NULL);
-        merge_counters(k->sas, esp);
-        json_decref(esp);
-    }
-    json_t *sas = sl_steal(&k->sas);
-    send_answer(k, SL_OK, "", sas, false);
-    finished(k);
-}
-
-static bool ask_counters(struct client *k, json_t *sas)
-{
-    struct sl_err err = { 0 };
-    struct msg_ctl_request m = { .verb = "esp" };
-    struct chan *esp = k->c->p->link[PROC_ESP];
-    if (msg_ask(esp, MSG_CTL_REQUEST, &m, COUNTERS_MS, on_counters, k, &k->id, &err) != SL_OK)
-        return false;
-    k->where = esp;
-    k->sas = sas;
-    return true;
 }
 
 static void on_role_answer(void *ctx, enum sl_rc rc, struct chan_msg *m)
@@ -227,8 +163,6 @@ static void on_role_answer(void *ctx, enum sl_rc rc, struct chan_msg *m)
         (void)SL_FAIL(&err, SL_PROC_MESSAGE, "%s sent an answer that cannot be read",
                       chan_peer(k->where));
         fail(k, &err);
-    } else if (k->wants_counters && r.rc == SL_OK && !more && ask_counters(k, result)) {
-        return;
     } else {
         send_answer(k, r.rc, r.text, result, more);
     }
@@ -425,7 +359,6 @@ static void route(struct client *k, const char *verb, const json_t *args)
 #endif
     for (size_t i = 0; i < SL_ARRAY_LEN(routes); i++)
         if (strlen(routes[i].word) == word && !strncmp(routes[i].word, verb, word)) {
-            k->wants_counters = !strcmp(verb, "sas");
             pass_on(k, routes[i].role, routes[i].deadline_ms, verb, args);
             return;
         }

@@ -130,16 +130,16 @@ static void load_folder(struct keyring *k)
     for (struct dirent *e; (e = readdir(d));) {
         char path[FILE_NAME_MAX], name[MSG_KEY_NAME_MAX];
         size_t n = strlen(e->d_name);
-        if (!strncmp(e->d_name, TEMPORARY, strlen(TEMPORARY))) {
-            file_name(path, "", e->d_name, ""); /* from a write that was cut off */
-            (void)unlink(path);
-        }
-        if (n <= strlen(SUFFIX) || n >= sizeof(name) ||
-            strcmp(e->d_name + n - strlen(SUFFIX), SUFFIX) != 0)
+        if (n >= sizeof(name))
+            continue;
+        file_name(path, "", e->d_name, "");
+        if (!strncmp(e->d_name, TEMPORARY, strlen(TEMPORARY)))
+            (void)unlink(path); /* from a write that was cut off */
+        if (n <= strlen(SUFFIX) || strcmp(e->d_name + n - strlen(SUFFIX), SUFFIX) != 0 ||
+            e->d_name[0] == '.')
             continue;
         memcpy(name, e->d_name, n - strlen(SUFFIX));
         name[n - strlen(SUFFIX)] = '\0';
-        file_name(path, "", e->d_name, "");
         load_file(k, path, name);
     }
     closedir(d);
