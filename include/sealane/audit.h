@@ -31,7 +31,8 @@ struct sl_audit; /* a log being written; one thread */
 SL_MUST_USE enum sl_rc sl_audit_open(struct sl_audit **out, const char *dir, struct sl_err *err);
 void sl_audit_close(struct sl_audit *a);
 /*
- * Queues a record; body is a JSON object of the caller's fields (borrowed), kind its first word.
+ * Queues a record; body is a JSON object of the caller's fields (borrowed), kind its first word:
+ * 1 to 32 of a-z 0-9 . and -, as "decision", "sa", "ca.issue".
  * *number is its place. Durable only after sl_audit_sync. SL_USAGE, SL_TOO_LARGE, SL_AUDIT_WRITE (too
  * much is queued because syncs fail).
  */

@@ -28,7 +28,7 @@ static void hash_of(char out[AUDIT_HASH_HEX + 1], struct sl_bytes text)
 
 static bool kind_ok(const char *kind)
 {
-    size_t n = strspn(kind, "abcdefghijklmnopqrstuvwxyz0123456789-");
+    size_t n = strspn(kind, "abcdefghijklmnopqrstuvwxyz0123456789.-");
     return n > 0 && n <= 32 && !kind[n];
 }
 
@@ -50,8 +50,8 @@ enum sl_rc audit_line_write(struct sl_buf *out, struct audit_point *at, const ch
 {
     static const char *const reserved[] = { "n", "prev", "t", "kind", "hash" };
     if (!kind_ok(kind))
-        return SL_FAIL(err, SL_USAGE, "audit record of kind \"%s\": expected 1 to 32 of a-z 0-9 -",
-                       kind);
+        return SL_FAIL(err, SL_USAGE,
+                       "audit record of kind \"%s\": expected 1 to 32 of a-z 0-9 . -", kind);
     if (body && !json_is_object(body))
         return SL_FAIL(err, SL_USAGE, "audit record of kind %s: its body is not an object", kind);
     for (size_t i = 0; body && i < SL_ARRAY_LEN(reserved); i++)

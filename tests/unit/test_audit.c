@@ -158,7 +158,7 @@ START_TEST(records_are_numbered_and_verified_across_reopening)
     make_log(5);
     struct sl_audit *a = open_log();
     ck_assert(!sl_audit_dirty(a));
-    ck_assert_uint_eq(append(a, "sa", NULL), 6);
+    ck_assert_uint_eq(append(a, "ca.issue", NULL), 6);
     ck_assert(sl_audit_dirty(a));
     sync_log(a);
     sl_audit_close(a);

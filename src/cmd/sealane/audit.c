@@ -197,7 +197,33 @@ static void show_lines(FILE *f, struct sl_buf *text)
         }
 }
 
-/* Records of other kinds: their members as they are, but the chain's. */
+/* The reason of a record as a code of the table; SL_OK when it has none or one of its own words. */
+static enum sl_rc reason_of(const json_t *r)
+{
+    enum sl_rc code = sl_rc_from_name(field_string(r, "reason"));
+    return code == SL_RC_COUNT ? SL_OK : code;
+}
+
+static void show_member(FILE *f, const json_t *r, const char *key, const json_t *v)
+{
+    char buf[1024], when[SL_TIME_TEXT];
+    char *dump = json_is_object(v) ? json_dumps(v, JSON_COMPACT) : NULL;
+    const char *text = dump ? dump : field_text(buf, sizeof(buf), r, key);
+    /* "not_after" and the like as seconds since 1970 */
+    bool time = json_is_integer(v) && json_integer_value(v) > 1000000000 &&
+                (strncmp(key, "not_", 4) == 0 || strcmp(key, "expires") == 0);
+    if (time)
+        text = sl_time_text(when, json_integer_value(v));
+    if (*text) {
+        fprintf(f, "%-12s ", key);
+        out_text(f, text);
+        fputc('\n', f);
+    }
+    free(dump);
+}
+
+/* Records of other kinds: their members as they are, but those of the chain and the reason code,
+ * which are told apart. */
 static void show_members(FILE *f, const json_t *r)
 {
     static const char *const chain[] = { "n", "prev", "t", "kind", "hash" };
@@ -205,18 +231,11 @@ static void show_members(FILE *f, const json_t *r)
     json_t *v;
     json_object_foreach((json_t *)r, key, v)
     {
-        bool skip = false;
+        bool skip = strcmp(key, "reason") == 0 && reason_of(r) != SL_OK;
         for (size_t i = 0; i < SL_ARRAY_LEN(chain); i++)
             skip |= strcmp(key, chain[i]) == 0;
-        if (skip)
-            continue;
-        char buf[1024], label[64];
-        snprintf(label, sizeof(label), "%.60s", key);
-        char *dump = json_is_object(v) ? json_dumps(v, JSON_COMPACT) : NULL;
-        fprintf(f, "%-12s ", label);
-        out_text(f, dump ? dump : field_text(buf, sizeof(buf), r, key));
-        fputc('\n', f);
-        free(dump);
+        if (!skip)
+            show_member(f, r, key, v);
     }
 }
 
@@ -245,9 +264,8 @@ enum cli_exit run_audit_show(struct cli *cli, const struct command *cmd, const j
             show_lines(cli->out, &story);
         else
             show_members(cli->out, o.record);
-        const char *reason = field_string(o.record, "reason");
-        enum sl_rc code = *reason ? sl_rc_from_name(reason) : SL_OK;
-        if (code != SL_OK && code != SL_RC_COUNT)
+        enum sl_rc code = reason_of(o.record);
+        if (code != SL_OK)
             fprintf(cli->out, "%-12s %s: %s\n", "reason", sl_rc_name(code), sl_rc_text(code));
         fprintf(cli->out, "\n%-12s ", "hash");
         out_text(cli->out, field_string(o.record, "hash"));

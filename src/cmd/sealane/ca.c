@@ -22,10 +22,11 @@ void show_ca_init(struct cli *cli, const json_t *args, const json_t *data)
         fputs(":\n", cli->out);
         show_certificate(cli->out, cert);
     }
-    out_member(cli->out, "SHA-256", data, "fingerprint");
-    fputs("\ngive devices the SHA-256 of the CA certificate: fingerprint = \"...\" in their scep "
-          "section\n",
-          cli->out);
+    if (*field_string(data, "fingerprint")) {
+        fputs("\nput this into the scep section of each device: fingerprint = \"", cli->out);
+        out_text(cli->out, field_string(data, "fingerprint"));
+        fputs("\"\n", cli->out);
+    }
 }
 
 /* The challenge alone goes to standard output, so that it can be put into a file. */

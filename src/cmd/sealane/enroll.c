@@ -72,10 +72,15 @@ enum cli_exit run_enroll(struct cli *cli, const struct command *cmd, const json_
     } else if (cli->json) {
         out_json(cli->out, data);
     } else {
-        const json_t *cert = json_object_get(data, "certificate");
+        json_t *cert = json_object_get(data, "certificate");
+        cert = json_copy(cert ? cert : data);
+        /* OK says that it is stored; the daemon takes it up a moment later, which certs shows. */
+        (void)json_object_del(cert, "state");
+        (void)json_object_del(cert, "text");
         out_text(cli->out, field_string(args, "identity"));
         fputs(": the certificate is there\n", cli->out);
-        show_certificate(cli->out, cert ? cert : data);
+        show_certificate(cli->out, cert);
+        json_decref(cert);
         if (json_is_true(json_object_get(data, "first_use"))) {
             fputs("trusted on first use: the server's CA certificate with the SHA-256 fingerprint ",
                   cli->err);
