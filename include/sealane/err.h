@@ -43,10 +43,13 @@ enum sl_rc sl_err_wrap(struct sl_err *err, const char *fmt, ...) SL_PRINTF(2, 3)
 enum sl_rc sl_err_openssl(struct sl_err *err, enum sl_rc rc, const char *file, int line,
                           const char *fmt, ...) SL_PRINTF(5, 6);
 
-#define SL_FAIL(err, rc, ...)     sl_err_set((err), (rc), __FILE__, __LINE__, __VA_ARGS__)
-#define SL_WRAP(err, ...)         sl_err_wrap((err), __VA_ARGS__)
-#define SL_FAIL_SSL(err, rc, ...) sl_err_openssl((err), (rc), __FILE__, __LINE__, __VA_ARGS__)
-#define SL_FAIL_MEM(err)          sl_err_set((err), SL_NO_MEMORY, __FILE__, __LINE__, "out of memory")
+/* Their value is written out, so that compilers and analysers know that it is no success. */
+#define SL_FAIL(err, rc, ...) \
+    ((void)sl_err_set((err), (rc), __FILE__, __LINE__, __VA_ARGS__), (enum sl_rc)(rc))
+#define SL_FAIL_SSL(err, rc, ...) \
+    ((void)sl_err_openssl((err), (rc), __FILE__, __LINE__, __VA_ARGS__), (enum sl_rc)(rc))
+#define SL_FAIL_MEM(err)  SL_FAIL((err), SL_NO_MEMORY, "out of memory")
+#define SL_WRAP(err, ...) sl_err_wrap((err), __VA_ARGS__)
 
 /* Return early on failure. */
 #define SL_TRY(call)                 \
