@@ -367,7 +367,7 @@ START_TEST(status_says_what_is_not_well_and_what_to_do)
         "\"problems\":[]}}},\"more\":false}\n");
     expect_status(CLI_OK);
     expect_out("sealane is well.\n");
-    expect_out("ike          ike sas 2, half open 0\n");
+    expect_out("ike          ike sas 2\n");
     ask("status", "{\"rc\":\"OK\",\"data\":{" PROCESSES
                   ",{\"name\":\"esp\",\"state\":\"restarting\",\"lost\":"
                   "\"signal 9\"}],\"roles\":{\"identity\":{\"problems\":[{\"text\":\"the "

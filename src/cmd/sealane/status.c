@@ -47,29 +47,41 @@ enum cli_exit judge_status(const json_t *data)
     return well ? CLI_OK : CLI_NOT_WELL;
 }
 
-/* Members that are one value each, on one line: "ike_sas 2, half_open 0". */
+/* Is it worth a place: one value, and neither nothing nor none? */
+static bool is_fact(const char *key, const json_t *v)
+{
+    if (strcmp(key, "rc") == 0 || strcmp(key, "well") == 0 || strcmp(key, "text") == 0)
+        return false;
+    return (json_is_integer(v) && json_integer_value(v) != 0) || json_is_string(v) ||
+           json_is_boolean(v);
+}
+
+/* The facts of a role in lines of some 90 characters: "ike          ike sas 2, half open 1". */
 static void show_facts(FILE *f, const char *role, const json_t *facts)
 {
     const char *key;
     json_t *v;
-    bool first = true;
+    size_t column = 0;
     json_object_foreach((json_t *)facts, key, v)
     {
         char buf[512];
-        if (json_is_array(v) || json_is_object(v) || json_is_null(v) || strcmp(key, "rc") == 0 ||
-            strcmp(key, "well") == 0 || strcmp(key, "text") == 0)
+        if (!is_fact(key, v))
             continue;
-        if (first)
+        const char *text = field_text(buf, sizeof(buf), facts, key);
+        size_t len = strlen(key) + 1 + strlen(text) + 2;
+        if (column == 0)
             fprintf(f, "  %-12s ", role);
+        else if (column + len > 90)
+            fprintf(f, ",\n  %-12s ", "");
         else
             fputs(", ", f);
+        column = column == 0 || column + len > 90 ? 15 + len : column + len;
         for (const char *c = key; *c; c++)
             fputc(*c == '_' ? ' ' : *c, f);
         fputc(' ', f);
-        out_text(f, field_text(buf, sizeof(buf), facts, key));
-        first = false;
+        out_text(f, text);
     }
-    if (!first)
+    if (column)
         fputc('\n', f);
 }
 
