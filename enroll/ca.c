@@ -115,11 +115,8 @@ static enum sl_rc member_load(struct sl_ca *ca, enum sl_ca_role role, struct sl_
     return SL_OK;
 }
 
-enum sl_rc sl_ca_open(struct sl_ca **out, const struct sl_ca_env *env, struct sl_err *err)
+static enum sl_rc load(struct sl_ca *ca, const struct sl_ca_env *env, struct sl_err *err)
 {
-    SL_AUTO(sl_ca) *ca = calloc(1, sizeof(*ca));
-    if (!ca)
-        return SL_FAIL_MEM(err);
     ca->env = *env;
     const char *base = env->conf->base_url;
     size_t len = strlen(base);
@@ -135,8 +132,20 @@ enum sl_rc sl_ca_open(struct sl_ca **out, const struct sl_ca_env *env, struct sl
     for (int r = 0; r < SL_CA_ROLE_COUNT; r++)
         if (member_load(ca, (enum sl_ca_role)r, err) != SL_OK)
             return SL_WRAP(err, "%s certificate of the authority", roles[r].text);
-    *out = sl_steal(&ca);
     return SL_OK;
+}
+
+enum sl_rc sl_ca_open(struct sl_ca **out, const struct sl_ca_env *env, struct sl_err *err)
+{
+    struct sl_ca *ca = calloc(1, sizeof(*ca));
+    if (!ca)
+        return SL_FAIL_MEM(err);
+    enum sl_rc rc = load(ca, env, err);
+    if (rc == SL_OK)
+        *out = ca;
+    else
+        sl_ca_free(ca);
+    return rc;
 }
 
 void sl_ca_free(struct sl_ca *ca)
@@ -466,7 +475,7 @@ struct request {
     int64_t id;
     enum sl_request_state state;
     struct sl_buf spki, subject, san;
-    char serial[SL_SERIAL_TEXT], reason[256];
+    char serial[SL_SERIAL_TEXT], reason[256], subject_text[512];
 };
 
 static void request_clear(struct request *r)
@@ -815,23 +824,20 @@ static enum sl_rc add_request(struct sl_ca *ca, const struct sl_ca_request *req,
     uint8_t hash[SL_STORE_HASH];
     bool by_challenge;
     SL_TRY(permit(ca, req, csr, now, r, hash, &by_challenge, err));
-    char subject[512];
-    sl_dn_text(subject, sizeof(subject), sl_buf_bytes(&r->subject));
+    sl_dn_text(r->subject_text, sizeof(r->subject_text), sl_buf_bytes(&r->subject));
     if (!sl_buf_put(&r->spki, sl_buf_bytes(&csr->spki)))
         return SL_FAIL_MEM(err);
     row->state = r->state;
     row->spki = sl_buf_bytes(&r->spki);
     row->subject = sl_buf_bytes(&r->subject);
     row->san = sl_buf_bytes(&r->san);
-    row->subject_text = subject;
+    row->subject_text = r->subject_text;
     row->source = req->source ? req->source : "";
     row->created = now;
     row->decided = r->state == SL_REQUEST_APPROVED ? now : 0;
     row->reason = "";
-    SL_TRY(sl_store_request_add(ca->env.store, row, by_challenge ? hash : NULL, MAX_PENDING, &r->id,
-                                err));
-    row->subject_text = "";
-    return SL_OK;
+    return sl_store_request_add(ca->env.store, row, by_challenge ? hash : NULL, MAX_PENDING, &r->id,
+                                err);
 }
 
 static enum sl_rc submit(struct sl_ca *ca, const struct sl_ca_request *req, struct xb_csr *csr,

@@ -225,12 +225,15 @@ static enum sl_rc init(struct sl_enrollment *e, const struct sl_enrollment_conf 
 enum sl_rc sl_enrollment_new(struct sl_enrollment **out, const struct sl_enrollment_conf *conf,
                              int64_t now, struct sl_err *err)
 {
-    SL_AUTO(sl_enrollment) *e = calloc(1, sizeof(*e));
+    struct sl_enrollment *e = calloc(1, sizeof(*e));
     if (!e)
         return SL_FAIL_MEM(err);
-    SL_TRY(init(e, conf, now, err));
-    *out = sl_steal(&e);
-    return SL_OK;
+    enum sl_rc rc = init(e, conf, now, err);
+    if (rc == SL_OK)
+        *out = e;
+    else
+        sl_enrollment_free(e);
+    return rc;
 }
 
 void sl_enrollment_free(struct sl_enrollment *e)

@@ -17,6 +17,7 @@
 
 /* ---- decoding and encoding ------------------------------------------------------------------------ */
 
+/* NOLINTBEGIN(bugprone-macro-parentheses): types */
 #define DEFINE_READ(fn, type, d2i, free_fn, code, what)                     \
     enum sl_rc fn(type **out, struct sl_bytes der, struct sl_err *err)      \
     {                                                                       \
@@ -33,6 +34,7 @@
         return SL_OK;                                                       \
     }
 
+/* NOLINTEND(bugprone-macro-parentheses) */
 DEFINE_READ(xb_cert_read, X509, d2i_X509, X509_free, SL_CERT_MALFORMED, "certificate")
 DEFINE_READ(xb_name_read, X509_NAME, d2i_X509_NAME, X509_NAME_free, SL_MALFORMED, "name")
 DEFINE_READ(xb_san_read, GENERAL_NAMES, d2i_GENERAL_NAMES, GENERAL_NAMES_free, SL_MALFORMED,

@@ -13,11 +13,13 @@
 #include <openssl/x509v3.h>
 
 /* Scope-bound libcrypto objects. */
+/* NOLINTBEGIN(bugprone-macro-parentheses): a type */
 #define XB_AUTO_DEFINE(type, free_fn)         \
     static inline void type##_auto_(type **p) \
     {                                         \
         free_fn(*p);                          \
     }
+/* NOLINTEND(bugprone-macro-parentheses) */
 #define XB_AUTO(type) __attribute__((cleanup(type##_auto_))) type
 static inline void xb_x509_stack_free(STACK_OF(X509) * sk)
 {

@@ -494,7 +494,7 @@ static enum sl_rc request_state(struct sl_store *s, int64_t id, enum sl_request_
 static enum sl_rc decide(struct sl_store *s, int64_t id, bool approve, const char *reason,
                          int64_t now, struct sl_err *err)
 {
-    enum sl_request_state state;
+    enum sl_request_state state = 0;
     SL_TRY(request_state(s, id, &state, err));
     if (state != SL_REQUEST_PENDING)
         return SL_FAIL(err, SL_EXISTS, "request %lld is %s already", (long long)id,

@@ -48,7 +48,10 @@ static void spool_flush(struct authority *a)
     while (a->spool) {
         struct spool *s = a->spool;
         enum sl_rc rc = audit_send(a, s);
-        if (rc != SL_OK) {
+        if (rc == SL_USAGE || rc == SL_MALFORMED || rc == SL_TOO_LARGE || rc == SL_UNSUPPORTED) {
+            /* it will not be taken later either, and others must not wait behind it */
+            sl_error("audit: identity refuses a record of kind %s: %s", s->kind, sl_rc_text(rc));
+        } else if (rc != SL_OK) {
             a->spool_retry_ns = sl_clock_mono_ns() + AUDIT_RETRY_S * SL_NS_PER_S;
             sl_warn("audit: %zu records wait for identity: %s", a->spool_n, sl_rc_text(rc));
             return;
