@@ -408,7 +408,7 @@ static void finished(struct enroll_job *j)
     pthread_join(j->thread, NULL);
     own->job = NULL;
     if (j->rc == SL_OK) {
-        identity_own_load(id, own);
+        identity_own_load(id, own, true);
         own->failures = 0;
         own->retry_at = 0;
         sl_info("identity %s: %s, certificate %s", name,
@@ -425,7 +425,7 @@ static void finished(struct enroll_job *j)
         sl_log_err(SL_LOG_ERROR, &j->err, "identity %s: %s failed", name,
                    j->kind == JOB_RENEW ? "renewal" : "enrolment");
         if (j->kind == JOB_RECOVER)
-            identity_own_load(id, own);
+            identity_own_load(id, own, false);
     }
     record(j);
     answer_clients(j);
@@ -639,7 +639,7 @@ enum sl_rc identity_enroll_open(struct identity *id, struct sl_err *err)
         char path[IDENTITY_PATH_MAX];
         identity_own_path(id, own, ".new", path);
         if (access(path, F_OK) < 0) {
-            identity_own_load(id, own);
+            identity_own_load(id, own, false);
             continue;
         }
         SL_TRY(start(id, own, JOB_RECOVER, &j, err));
