@@ -113,7 +113,7 @@ static enum sl_rc read_all(struct sl_entries *out, struct reader *r, struct sl_b
             e = NULL;
             continue;
         }
-        struct sl_bytes attr;
+        struct sl_bytes attr = { 0 };
         SL_TRY(split(r, sl_buf_bytes(line), &attr, value));
         if (!started && is(attr, "version")) {
             if (!sl_bytes_eq(sl_buf_bytes(value), sl_str("1")))

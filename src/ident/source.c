@@ -357,7 +357,7 @@ static void load_one(struct sl_decider *d, enum source_kind kind, const char *ur
     struct source *s = NULL;
     if (sl_cert_read(&issuer, issuer_der, NULL) != SL_OK ||
         (kind == SOURCE_OCSP && sl_cert_read(&cert, cert_der, NULL) != SL_OK) ||
-        source_get(&s, d, kind, uri, cert, issuer, NULL, now, NULL) != SL_OK)
+        source_get(&s, d, kind, uri, cert, issuer, NULL, now, NULL) != SL_OK || !s)
         return;
     s->deadline_ms = 5000; /* until a decision says otherwise */
     enum sl_rc rc = SL_OK;

@@ -454,12 +454,15 @@ static void on_news(evutil_socket_t fd, short what, void *arg)
         finished(j);
 }
 
-static enum sl_rc start(struct identity *id, struct own *own, enum job_kind kind,
-                        struct enroll_job **out, struct sl_err *err)
+/* A job not yet launched; NULL with *err. */
+static struct enroll_job *new_job(struct identity *id, struct own *own, enum job_kind kind,
+                                  struct sl_err *err)
 {
     struct enroll_job *j = calloc(1, sizeof(*j));
-    if (!j)
-        return SL_FAIL_MEM(err);
+    if (!j) {
+        (void)SL_FAIL_MEM(err);
+        return NULL;
+    }
     pthread_mutex_init(&j->lock, NULL);
     pthread_cond_init(&j->wake, NULL);
     j->id = id;
@@ -474,38 +477,42 @@ static enum sl_rc start(struct identity *id, struct own *own, enum job_kind kind
     if (j->scep) {
         size_t at = (size_t)(j->scep - id->p->config->scep);
         snprintf(j->fingerprint, sizeof(j->fingerprint), "%s", j->scep->fingerprint);
-        if (kind == JOB_ENROLL && challenges[at].len &&
-            sl_secret_copy(&j->challenge, sl_secret_bytes(&challenges[at]), err) != SL_OK) {
+        enum sl_rc rc = SL_OK;
+        if (kind == JOB_ENROLL && challenges[at].len)
+            rc = sl_secret_copy(&j->challenge, sl_secret_bytes(&challenges[at]), err);
+        if (rc != SL_OK) {
             job_free(j);
-            return err->rc;
+            return NULL;
         }
     }
     if (own->chain.n) {
         snprintf(j->old_serial, sizeof(j->old_serial), "%s", sl_cert_serial(own->chain.v[0]));
         if (!sl_buf_put(&j->old_cert, sl_cert_der(own->chain.v[0]))) {
             job_free(j);
-            return SL_FAIL_MEM(err);
+            (void)SL_FAIL_MEM(err);
+            return NULL;
         }
     }
     j->news = event_new(id->p->base, -1, 0, on_news, j);
     if (!j->news) {
         job_free(j);
-        return SL_FAIL_MEM(err);
+        (void)SL_FAIL_MEM(err);
+        return NULL;
     }
-    *out = j;
-    return SL_OK;
+    return j;
 }
 
-/* From here on the thread owns what it works with. */
-static enum sl_rc launch(struct enroll_job *j, struct sl_err *err)
+/* From here on the thread owns what it works with. False, and j is gone: it could not be begun. */
+static bool launch(struct enroll_job *j, struct sl_err *err)
 {
     int e = pthread_create(&j->thread, NULL, run, j);
     if (e) {
         job_free(j);
-        return SL_FAIL(err, SL_NO_MEMORY, "thread: %s", strerror(e));
+        (void)SL_FAIL(err, SL_NO_MEMORY, "thread: %s", strerror(e));
+        return false;
     }
     j->own->job = j;
-    return SL_OK;
+    return true;
 }
 
 const char *identity_enroll_state(const struct own *own)
@@ -524,7 +531,6 @@ void identity_enroll_tick(struct identity *id)
     for (size_t i = 0; i < id->p->config->identity_n; i++) {
         struct own *own = &id->own[i];
         struct sl_err err = { 0 };
-        struct enroll_job *j = NULL;
         if (!own->conf->scep[0] || own->conf->certificate[0] || !own->chain.n || own->job)
             continue;
         const struct sl_cert *c = own->chain.v[0];
@@ -535,10 +541,8 @@ void identity_enroll_tick(struct identity *id)
         int64_t due = own->retry_at ? own->retry_at : own->renew_at;
         if (own->state != OWN_VALID || now < due)
             continue;
-        enum sl_rc rc = start(id, own, JOB_RENEW, &j, &err);
-        if (rc == SL_OK)
-            rc = launch(j, &err);
-        if (rc != SL_OK) {
+        struct enroll_job *j = new_job(id, own, JOB_RENEW, &err);
+        if (!j || !launch(j, &err)) {
             own->retry_at = now + 60;
             sl_log_err(SL_LOG_ERROR, &err, "identity %s: renewal", own->conf->name);
         }
@@ -546,30 +550,37 @@ void identity_enroll_tick(struct identity *id)
 }
 
 /* ---- the verb ------------------------------------------------------------------------------------------------ */
-static enum sl_rc prepare(struct identity *id, const json_t *args, struct enroll_job **out,
-                          struct sl_err *err)
+/* The enrolment that the arguments ask for, under way; NULL with *err. */
+static struct enroll_job *begin(struct identity *id, const json_t *args, struct sl_err *err)
 {
     const char *name = json_string_value(json_object_get(args, "identity"));
     const char *fingerprint = json_string_value(json_object_get(args, "fingerprint"));
     const char *challenge = json_string_value(json_object_get(args, "challenge"));
     bool renew = json_is_true(json_object_get(args, "renew"));
     struct own *own = name ? identity_own(id, name) : NULL;
-    if (!own)
-        return SL_FAIL(err, SL_NOT_FOUND, "identity %s is not configured", name ? name : "(none)");
-    if (!own->conf->scep[0])
-        return SL_FAIL(err, SL_USAGE,
-                       "identity %s names no scep section: its certificate is a file of the "
-                       "configuration",
-                       name);
-    if (own->job) {
-        *out = own->job;
-        return SL_OK;
+    if (!own) {
+        (void)SL_FAIL(err, SL_NOT_FOUND, "identity %s is not configured", name ? name : "(none)");
+        return NULL;
     }
+    if (!own->conf->scep[0]) {
+        (void)SL_FAIL(err, SL_USAGE,
+                      "identity %s names no scep section: its certificate is a file of the "
+                      "configuration",
+                      name);
+        return NULL;
+    }
+    if (own->job)
+        return own->job;
     bool valid = own->chain.n && own->state == OWN_VALID;
-    if (renew && !valid)
-        return SL_FAIL(err, SL_USAGE, "identity %s has no valid certificate to renew", name);
-    SL_TRY(start(id, own, valid && (renew || !challenge) ? JOB_RENEW : JOB_ENROLL, out, err));
-    struct enroll_job *j = *out;
+    if (renew && !valid) {
+        (void)SL_FAIL(err, SL_USAGE, "identity %s has no valid certificate to renew", name);
+        return NULL;
+    }
+    /* A challenge is for a first certificate, also where an old one is still valid. */
+    struct enroll_job *j =
+        new_job(id, own, valid && (renew || !challenge) ? JOB_RENEW : JOB_ENROLL, err);
+    if (!j)
+        return NULL;
     j->trust_on_first_use = json_is_true(json_object_get(args, "trust_on_first_use"));
     if (fingerprint && *fingerprint)
         snprintf(j->fingerprint, sizeof(j->fingerprint), "%s", fingerprint);
@@ -577,25 +588,22 @@ static enum sl_rc prepare(struct identity *id, const json_t *args, struct enroll
         sl_secret_clear(&j->challenge);
         if (sl_secret_copy(&j->challenge, sl_str(challenge), err) != SL_OK) {
             job_free(j);
-            return err->rc;
+            return NULL;
         }
     }
-    return launch(j, err);
+    return launch(j, err) ? j : NULL;
 }
 
 void identity_verb_enroll(void *ctx, struct proc_ctl *q, const json_t *args)
 {
     struct sl_err err = { 0 };
-    struct enroll_job *j = NULL;
-    if (prepare(ctx, args, &j, &err) != SL_OK) {
+    struct enroll_job *j = begin(ctx, args, &err);
+    if (!j)
         proc_ctl_fail(q, &err);
-        return;
-    }
-    if (j->client_n == CLIENTS_MAX) {
+    else if (j->client_n == CLIENTS_MAX)
         proc_ctl_reply(q, SL_UNAVAILABLE, "too many wait for this enrolment", NULL, false);
-        return;
-    }
-    j->client[j->client_n++] = q;
+    else
+        j->client[j->client_n++] = q;
 }
 
 /* ---- start and end --------------------------------------------------------------------------------------------- */
@@ -633,7 +641,6 @@ enum sl_rc identity_enroll_open(struct identity *id, struct sl_err *err)
     }
     for (size_t i = 0; i < c->identity_n; i++) {
         struct own *own = &id->own[i];
-        struct enroll_job *j = NULL;
         if (own->conf->certificate[0])
             continue;
         char path[IDENTITY_PATH_MAX];
@@ -642,8 +649,9 @@ enum sl_rc identity_enroll_open(struct identity *id, struct sl_err *err)
             identity_own_load(id, own, false);
             continue;
         }
-        SL_TRY(start(id, own, JOB_RECOVER, &j, err));
-        SL_TRY(launch(j, err));
+        struct enroll_job *j = new_job(id, own, JOB_RECOVER, err);
+        if (!j || !launch(j, err))
+            return SL_NO_MEMORY;
     }
     return SL_OK;
 }
