@@ -218,11 +218,7 @@ static enum sl_rc go_through(struct enroll_job *j, struct sl_enrollment *e, stru
     enum sl_rc rc = SL_OK;
     for (;;) {
         struct sl_enrollment_step step;
-        struct sl_enrollment_result r;
         sl_enrollment_step(e, &step);
-        sl_enrollment_result(e, &r);
-        snprintf(j->ca_fingerprint, sizeof(j->ca_fingerprint), "%s", r.fingerprint);
-        j->first_use = r.first_use;
         tell(j, step.progress ? step.progress : "", step.want == SL_ENROLLMENT_WAIT);
         switch (step.want) {
         case SL_ENROLLMENT_HTTP:
@@ -239,6 +235,10 @@ static enum sl_rc go_through(struct enroll_job *j, struct sl_enrollment *e, stru
             return rc != SL_OK ? rc
                                : SL_FAIL(err, SL_INTERNAL, "the enrolment failed without a reason");
         }
+        struct sl_enrollment_result r;
+        sl_enrollment_result(e, &r); /* also of a failure: the fingerprint that was shown */
+        snprintf(j->ca_fingerprint, sizeof(j->ca_fingerprint), "%s", r.fingerprint);
+        j->first_use = r.first_use;
         if (rc != SL_OK) {
             /* A failure that ends it; others are dealt with inside. */
             sl_enrollment_step(e, &step);
