@@ -368,7 +368,7 @@ static void record(struct enroll_job *j)
         json_object_set_new(o, "text", json_string(sl_err_text(&j->err)));
     if (j->ca_fingerprint[0])
         json_object_set_new(o, "ca_sha256", json_string(j->ca_fingerprint));
-    if (j->ca_fingerprint[0])
+    if (j->rc == SL_OK && j->ca_fingerprint[0])
         json_object_set_new(o, "first_use", json_boolean(j->first_use));
     if (j->transaction[0])
         json_object_set_new(o, "transaction", json_string(j->transaction));
@@ -391,7 +391,8 @@ static void answer_clients(struct enroll_job *j)
     json_t *o = json_pack("{s:o}", "certificate", identity_own_json(j->own));
     if (j->ca_fingerprint[0])
         json_object_set_new(o, "ca_sha256", json_string(j->ca_fingerprint));
-    json_object_set_new(o, "first_use", json_boolean(j->first_use));
+    if (j->rc == SL_OK)
+        json_object_set_new(o, "first_use", json_boolean(j->first_use));
     for (size_t i = 0; i < j->client_n; i++)
         if (j->rc == SL_OK)
             proc_ctl_reply(j->client[i], SL_OK, "", o, false);
