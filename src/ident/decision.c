@@ -505,13 +505,15 @@ static bool step_directory(struct sl_decision *x, struct sl_now now, bool *waiti
     ident_wait_off(&x->search_wait);
     put_text(o, "filter", x->search->filter);
     bool ok = judge_directory(x, now, o, err);
+    /* Once the answer is old, and not a moment before: the cache would say the same again. */
+    int64_t left_s = (x->search->fresh_ns - now.mono_ns) / SL_NS_PER_S + 2;
     x->search = NULL; /* may be forgotten from here on */
     if (!ok) {
         put(x->evidence, "directory", o);
         return false;
     }
     if (conf->type == SL_DIRECTORY_LDAP)
-        reask_by(x, now.utc_s + (conf->cache_s > 10 ? conf->cache_s : 10));
+        reask_by(x, now.utc_s + (left_s > 10 ? left_s : 10));
     return pass_directory(x, o, true);
 }
 

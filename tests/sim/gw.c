@@ -300,6 +300,8 @@ static void carry_out(struct sim_gw *gw, const struct sl_ike_action *a)
 {
     const struct sim_oracle *o = &gw->oracle;
     struct sim_sa **at;
+    if (o->told && a->type >= SL_IKE_CHILD_ADD && a->type <= SL_IKE_EVENT)
+        o->told(gw, a);
     switch (a->type) {
     case SL_IKE_SEND: {
         struct sl_endpoint from = a->from;

@@ -18,6 +18,8 @@ struct sim_oracle {
     void (*ke)(struct sim_gw *gw, uint64_t id, struct sl_ke_job *job); /* takes job */
     void (*sign)(struct sim_gw *gw, uint64_t id, const struct sl_ike_action *a);
     void (*decide)(struct sim_gw *gw, uint64_t id, const struct sl_decision_ask *ask);
+    /* Told of every CHILD_* and EVENT before it is carried out; may be NULL. */
+    void (*told)(struct sim_gw *gw, const struct sl_ike_action *a);
     int64_t ke_min_ns, ke_max_ns, sign_min_ns, sign_max_ns, decide_min_ns, decide_max_ns;
     void *ctx;
 };
