@@ -136,7 +136,7 @@ void xchg_event(struct ike_xchg *x, uint16_t on, bool message)
         }
         if (rc == IKE_IGNORED)
             return;
-        if (rc != SL_OK) {
+        if (rc != SL_OK || !s) {
             table->fail(x, rc, &err);
             xchg_free(x);
             return;
