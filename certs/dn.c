@@ -136,8 +136,13 @@ enum sl_rc sl_dn_parse(struct sl_buf *der, const char *text, struct sl_err *err)
     struct attribute *list = calloc(DN_MAX_RDNS, sizeof(*list));
     X509_NAME *name = X509_NAME_new();
     size_t n = 0;
-    enum sl_rc rc = list && name ? SL_OK : SL_FAIL_MEM(err);
+    enum sl_rc rc = SL_OK;
     bool joined = false;
+    if (!list || !name) {
+        X509_NAME_free(name);
+        free(list);
+        return SL_FAIL_MEM(err);
+    }
     for (const char *s = text; rc == SL_OK;) {
         if (n == DN_MAX_RDNS) {
             rc = SL_FAIL(err, SL_MALFORMED, "name has more than %d parts", DN_MAX_RDNS);

@@ -417,6 +417,8 @@ enum sl_rc sl_path_build(struct sl_path *out, const struct sl_path_params *param
     for (size_t i = 0; ok && i < params->anchors->n; i++)
         ok = push(anchors, params->anchors->v[i]);
     rc = ok ? read_peer(&peer, params, err) : SL_FAIL_MEM(err);
+    if (rc == SL_OK && peer.n == 0)
+        rc = SL_CERT_NONE;
     for (size_t i = 1; ok && i < peer.n; i++)
         ok = push(others, peer.v[i]);
     if (params->intermediates) {

@@ -421,6 +421,7 @@ static enum sl_rc find_anchor(struct sl_enrollment *e, STACK_OF(X509) * certs, X
     uint8_t fp[32];
     fingerprint_of(top, fp);
     sl_hex(seen, sizeof(seen), sl_bytes(fp, 32));
+    snprintf(e->fingerprint, sizeof(e->fingerprint), "%s", seen); /* for whoever is to compare it */
     if (e->pinned)
         return SL_FAIL(err, SL_SCEP_FINGERPRINT,
                        "none of the server's CA certificates has the pinned fingerprint; it showed"

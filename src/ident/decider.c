@@ -53,6 +53,22 @@ void decider_timer(struct sl_decider *d, int64_t at_ns)
         d->timer_ns = at_ns;
 }
 
+struct source *decider_source(const struct sl_decider *d, const struct source *after)
+{
+    struct source *s = after ? after->next : NULL;
+    for (size_t b = after ? after->bucket + 1 : 0; !s && b < IDENT_BUCKETS; b++)
+        s = d->source[b];
+    return s;
+}
+
+struct search *decider_search(const struct sl_decider *d, const struct search *after)
+{
+    struct search *s = after ? after->next : NULL;
+    for (size_t b = after ? after->bucket + 1 : 0; !s && b < IDENT_BUCKETS; b++)
+        s = d->search[b];
+    return s;
+}
+
 /* ---- life ------------------------------------------------------------------------------------------ */
 enum sl_rc sl_decider_new(struct sl_decider **out, const struct sl_config *config,
                           const struct sl_rng *rng, struct sl_err *err)
@@ -238,16 +254,14 @@ bool sl_decider_next(struct sl_decider *d, struct sl_question *q)
 {
     if (d->to_ask == 0)
         return false;
-    SOURCE_EACH(d, s)
-    {
+    for (struct source *s = decider_source(d, NULL); s; s = decider_source(d, s)) {
         if (s->question && !s->asked) {
             fetch_question(q, s);
             d->to_ask--;
             return true;
         }
     }
-    SEARCH_EACH(d, s)
-    {
+    for (struct search *s = decider_search(d, NULL); s; s = decider_search(d, s)) {
         if (s->question && !s->asked) {
             search_question(q, s);
             d->to_ask--;
@@ -273,8 +287,7 @@ bool sl_decider_next(struct sl_decider *d, struct sl_question *q)
 void sl_decider_answer_fetch(struct sl_decider *d, uint64_t id, enum sl_rc rc, const char *text,
                              struct sl_bytes body, struct sl_now now)
 {
-    SOURCE_EACH(d, s)
-    {
+    for (struct source *s = decider_source(d, NULL); s; s = decider_source(d, s)) {
         if (id && s->question == id) {
             source_answer(d, s, rc, text, body, now);
             return;
@@ -285,8 +298,7 @@ void sl_decider_answer_fetch(struct sl_decider *d, uint64_t id, enum sl_rc rc, c
 void sl_decider_answer_search(struct sl_decider *d, uint64_t id, enum sl_rc rc, const char *text,
                               const struct sl_entries *entries, struct sl_now now)
 {
-    SEARCH_EACH(d, s)
-    {
+    for (struct search *s = decider_search(d, NULL); s; s = decider_search(d, s)) {
         if (id && s->question == id) {
             search_answer(d, s, rc, text, entries, now);
             return;
@@ -323,12 +335,10 @@ void sl_decider_tick(struct sl_decider *d, struct sl_now now)
         if (decision_timer_ns(x) <= now.mono_ns)
             decision_advance(x, now);
     }
-    SOURCE_EACH(d, s)
-    {
+    for (struct source *s = decider_source(d, NULL); s; s = decider_source(d, s)) {
         source_tick(d, s, now);
     }
-    SEARCH_EACH(d, s)
-    {
+    for (struct search *s = decider_search(d, NULL); s; s = decider_search(d, s)) {
         search_tick(d, s, now);
     }
     for (const struct sl_decision *x = d->running; x; x = x->next)
@@ -371,13 +381,11 @@ bool sl_decider_dirty(const struct sl_decider *d)
 
 void sl_decider_refresh(struct sl_decider *d, struct sl_now now)
 {
-    SOURCE_EACH(d, s)
-    {
+    for (struct source *s = decider_source(d, NULL); s; s = decider_source(d, s)) {
         s->retry_ns = 0;
         s->refresh_ns = now.mono_ns;
     }
-    SEARCH_EACH(d, s)
-    {
+    for (struct search *s = decider_search(d, NULL); s; s = decider_search(d, s)) {
         s->retry_ns = 0;
         s->fresh_ns = now.mono_ns;
     }
@@ -406,8 +414,7 @@ json_t *sl_decider_status(const struct sl_decider *d, struct sl_now now)
         json_array_append_new(trusts,
                               json_pack("{s:s, s:o}", "name", t->conf->name, "anchors", anchors));
     }
-    SOURCE_EACH(d, s)
-    {
+    for (struct source *s = decider_source(d, NULL); s; s = decider_source(d, s)) {
         json_t *o = json_pack("{s:s, s:s, s:s}", "kind", s->kind == SOURCE_CRL ? "crl" : "ocsp",
                               "uri", s->uri, "issuer", sl_cert_subject(s->issuer));
         if (s->cert)
@@ -439,8 +446,7 @@ json_t *sl_decider_status(const struct sl_decider *d, struct sl_now now)
         if (ldif)
             json_object_set_new(o, "entries", json_integer((json_int_t)dir->all.n));
         unsigned failing = 0;
-        SEARCH_EACH(d, s)
-        {
+        for (struct search *s = decider_search(d, NULL); s; s = decider_search(d, s)) {
             if (s->dir == dir && s->rc != SL_OK) {
                 failing++;
                 json_object_set_new(o, "error", json_string(s->error));

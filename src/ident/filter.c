@@ -145,29 +145,40 @@ static enum sl_rc read_item(struct parser *p, struct sl_filter *f)
     return SL_OK;
 }
 
-static enum sl_rc read_filter(struct parser *p, struct sl_filter **out)
+static enum sl_rc read_filter(struct parser *p, struct sl_filter *f);
+
+/* Filters one after another, as children of f. */
+static enum sl_rc read_list(struct parser *p, struct sl_filter *f)
+{
+    struct sl_filter *last = NULL;
+    while (*p->s == '(') {
+        if (f->kind == F_NOT && last)
+            return fail(p, "'!' takes one filter");
+        struct sl_filter *child = calloc(1, sizeof(*child));
+        if (!child)
+            return SL_FAIL_MEM(p->err);
+        if (last)
+            last->next = child;
+        else
+            f->child = child;
+        last = child;
+        SL_TRY(read_filter(p, child));
+    }
+    return f->kind == F_NOT && !last ? fail(p, "'!' takes one filter") : SL_OK;
+}
+
+/* f is zero; whoever made it frees the tree, also on failure. */
+static enum sl_rc read_filter(struct parser *p, struct sl_filter *f)
 {
     if (*p->s != '(')
         return fail(p, "expected '('");
     if (++p->depth > FILTER_MAX_DEPTH || ++p->nodes > FILTER_MAX_NODES)
         return fail(p, "too deep or too many parts");
     p->s++;
-    struct sl_filter *f = calloc(1, sizeof(*f));
-    if (!f)
-        return SL_FAIL_MEM(p->err);
-    *out = f; /* the caller frees the whole tree, also on failure */
     if (*p->s == '&' || *p->s == '|' || *p->s == '!') {
         f->kind = *p->s == '&' ? F_AND : *p->s == '|' ? F_OR : F_NOT;
         p->s++;
-        struct sl_filter **end = &f->child;
-        while (*p->s == '(') {
-            if (f->kind == F_NOT && f->child)
-                return fail(p, "'!' takes one filter");
-            SL_TRY(read_filter(p, end));
-            end = &(*end)->next;
-        }
-        if (f->kind == F_NOT && !f->child)
-            return fail(p, "'!' takes one filter");
+        SL_TRY(read_list(p, f));
     } else {
         SL_TRY(read_item(p, f));
     }
@@ -183,11 +194,17 @@ enum sl_rc sl_filter_parse(struct sl_filter **out, const char *text, struct sl_e
     if (strlen(text) > FILTER_MAX_TEXT)
         return SL_FAIL(err, SL_TOO_LARGE, "filter is longer than %d characters", FILTER_MAX_TEXT);
     struct parser p = { .s = text, .text = text, .err = err };
-    SL_AUTO(sl_filter) *f = NULL;
-    SL_TRY(read_filter(&p, &f));
-    if (*p.s)
-        return fail(&p, "stray text after the filter");
-    *out = sl_steal(&f);
+    struct sl_filter *f = calloc(1, sizeof(*f));
+    if (!f)
+        return SL_FAIL_MEM(err);
+    enum sl_rc rc = read_filter(&p, f);
+    if (rc == SL_OK && *p.s)
+        rc = fail(&p, "stray text after the filter");
+    if (rc != SL_OK) {
+        sl_filter_free(f);
+        return rc;
+    }
+    *out = f;
     return SL_OK;
 }
 

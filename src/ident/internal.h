@@ -43,6 +43,7 @@ enum source_kind { SOURCE_OCSP = 1, SOURCE_CRL = 2 };
 
 struct source {
     struct source *next; /* in its bucket */
+    size_t bucket;
     uint8_t key[32];
     enum source_kind kind;
     char *uri;
@@ -98,6 +99,7 @@ struct directory {
 };
 struct search {
     struct search *next;
+    size_t bucket;
     struct directory *dir;
     char *filter;
     struct sl_entries found;
@@ -243,11 +245,8 @@ struct sl_decider {
 void decider_timer(struct sl_decider *d, int64_t at_ns);
 void decider_wake(struct sl_decider *d, struct wait **waiting, struct sl_now now);
 
-#define SOURCE_EACH(d, s)                         \
-    for (size_t b_ = 0; b_ < IDENT_BUCKETS; b_++) \
-        for (struct source *s = (d)->source[b_]; s; s = s->next)
-#define SEARCH_EACH(d, s)                         \
-    for (size_t b_ = 0; b_ < IDENT_BUCKETS; b_++) \
-        for (struct search *s = (d)->search[b_]; s; s = s->next)
+/* All of them, in no order; NULL: first, and NULL after the last. */
+struct source *decider_source(const struct sl_decider *d, const struct source *after);
+struct search *decider_search(const struct sl_decider *d, const struct search *after);
 
 #endif

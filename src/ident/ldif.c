@@ -73,7 +73,7 @@ static enum sl_rc split(const struct reader *r, struct sl_bytes line, struct sl_
         return fail(r, "expected \"attribute: value\"");
     *attr = sl_bytes(line.p, (size_t)(colon - line.p));
     for (size_t i = 0; i < attr->len; i++)
-        if (!isalnum(attr->p[i]) && !memchr("-.;_", attr->p[i], 4))
+        if (!isalnum(attr->p[i]) && (!attr->p[i] || !strchr("-.;_", attr->p[i])))
             return fail(r, "an attribute name holds letters, digits, '-', '.' and ';' only");
     struct sl_bytes v = sl_bytes_slice(line, attr->len + 1, line.len);
     bool base64 = v.len > 0 && v.p[0] == ':';
@@ -113,7 +113,7 @@ static enum sl_rc read_all(struct sl_entries *out, struct reader *r, struct sl_b
             e = NULL;
             continue;
         }
-        struct sl_bytes attr;
+        struct sl_bytes attr = { 0 };
         SL_TRY(split(r, sl_buf_bytes(line), &attr, value));
         if (!started && is(attr, "version")) {
             if (!sl_bytes_eq(sl_buf_bytes(value), sl_str("1")))

@@ -61,6 +61,7 @@ enum sl_rc search_get(struct search **out, struct sl_decider *d, struct director
         }
         s->dir = dir;
         s->filter = copy;
+        s->bucket = b;
         s->next = d->search[b];
         d->search[b] = s;
         d->search_n++;

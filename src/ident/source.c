@@ -98,6 +98,7 @@ enum sl_rc source_get(struct source **out, struct sl_decider *d, enum source_kin
         s->uri = copy;
         s->issuer = sl_cert_ref(issuer);
         s->cert = kind == SOURCE_OCSP ? sl_cert_ref(cert) : NULL;
+        s->bucket = bucket(key);
         s->next = d->source[bucket(key)];
         d->source[bucket(key)] = s;
         d->source_n++;
@@ -327,8 +328,7 @@ enum sl_rc sl_decider_save(struct sl_decider *d, struct sl_buf *out, struct sl_e
 {
     struct sl_wr w = sl_wr_buf(out, SL_BUF_MAX);
     sl_wr_put(&w, sl_str(magic));
-    SOURCE_EACH(d, s)
-    {
+    for (struct source *s = decider_source(d, NULL); s; s = decider_source(d, s)) {
         if (!s->have && !s->since_utc_s)
             continue;
         sl_wr_u8(&w, (uint8_t)s->kind);
@@ -357,7 +357,7 @@ static void load_one(struct sl_decider *d, enum source_kind kind, const char *ur
     struct source *s = NULL;
     if (sl_cert_read(&issuer, issuer_der, NULL) != SL_OK ||
         (kind == SOURCE_OCSP && sl_cert_read(&cert, cert_der, NULL) != SL_OK) ||
-        source_get(&s, d, kind, uri, cert, issuer, NULL, now, NULL) != SL_OK)
+        source_get(&s, d, kind, uri, cert, issuer, NULL, now, NULL) != SL_OK || !s)
         return;
     s->deadline_ms = 5000; /* until a decision says otherwise */
     enum sl_rc rc = SL_OK;

@@ -222,7 +222,7 @@ struct ike_isa {
     int64_t created_ns, established_ns, rekey_ns, expire_ns, reauth_ns; /* INT64_MAX: never */
     int64_t half_open_ns;     /* ISA_SETUP: given up then; ISA_REKEYED, ISA_CLOSED: ended then */
     int64_t seen_ns, sent_ns; /* last authentic traffic in; last datagram out */
-    bool quiet;                /* a rekey's old or redundant SA: its end was told by IKE_REKEYED */
+    bool quiet;               /* a rekey's old or redundant SA: its end was told by IKE_REKEYED */
     enum sl_rc end_rc;
     char end_text[160];
     uint16_t end_notify;  /* N beside our Delete; 0: none */

@@ -57,9 +57,8 @@ enum sl_rc sl_ike_credential(struct sl_ike *ike, const char *identity, const cha
                              const struct sl_bytes *chain, size_t n, struct sl_err *err)
 {
     if (n > SL_CHAIN_MAX)
-        return SL_FAIL(err, SL_TOO_LARGE,
-                       "identity %s: chain of %zu certificates; %d are the most", identity, n,
-                       SL_CHAIN_MAX);
+        return SL_FAIL(err, SL_TOO_LARGE, "identity %s: chain of %zu certificates; %d are the most",
+                       identity, n, SL_CHAIN_MAX);
     struct ike_cred **at = &ike->creds;
     while (*at && strcmp((*at)->identity, identity) != 0)
         at = &(*at)->next;

@@ -19,6 +19,7 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #define CONFIG_MAX ((size_t)16 << 20)
@@ -394,6 +395,8 @@ static void preload(void)
     uint8_t seed[16];
     (void)RAND_bytes(seed, sizeof(seed));
     EVP_MD_free(EVP_MD_fetch(NULL, "SHA256", NULL));
+    (void)evutil_secure_rng_init();
+    tzset();
 }
 
 static void role_clear(struct proc_role *p)

@@ -125,8 +125,8 @@ void identity_certs_close(struct identity *id);
 struct own *identity_own(struct identity *id, const char *name); /* NULL: not configured */
 void identity_own_path(const struct identity *id, const struct own *own, const char *suffix,
                        char out[IDENTITY_PATH_MAX]);
-/* Reads the certificate file again and tells ike. */
-void identity_own_load(struct identity *id, struct own *own);
+/* Reads the certificate file again and tells ike; key_known: the keyring is known to hold its key. */
+void identity_own_load(struct identity *id, struct own *own, bool key_known);
 void identity_own_send(struct identity *id, const struct own *own);
 void identity_own_tick(struct identity *id); /* states follow the clock */
 json_t *identity_own_json(const struct own *own);

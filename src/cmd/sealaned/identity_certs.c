@@ -138,7 +138,7 @@ static const char *key_text(const struct sl_cert *c, char out[16])
     return out;
 }
 
-void identity_own_load(struct identity *id, struct own *own)
+void identity_own_load(struct identity *id, struct own *own, bool key_known)
 {
     char path[IDENTITY_PATH_MAX];
     struct sl_err err = { 0 };
@@ -168,8 +168,13 @@ void identity_own_load(struct identity *id, struct own *own)
     own->retry_at = 0;
     key_text(chain.v[0], own->key);
     own->renew_at = 0; /* drawn by the renewal */
+    own->checked = key_known;
+    if (key_known) {
+        set_state(own);
+        identity_own_send(id, own);
+        return;
+    }
     own->state = OWN_FAILED;
-    own->checked = false;
     snprintf(own->text, sizeof(own->text), "the keyring has not answered yet");
     check_key(id, own);
 }

@@ -218,11 +218,7 @@ static enum sl_rc go_through(struct enroll_job *j, struct sl_enrollment *e, stru
     enum sl_rc rc = SL_OK;
     for (;;) {
         struct sl_enrollment_step step;
-        struct sl_enrollment_result r;
         sl_enrollment_step(e, &step);
-        sl_enrollment_result(e, &r);
-        snprintf(j->ca_fingerprint, sizeof(j->ca_fingerprint), "%s", r.fingerprint);
-        j->first_use = r.first_use;
         tell(j, step.progress ? step.progress : "", step.want == SL_ENROLLMENT_WAIT);
         switch (step.want) {
         case SL_ENROLLMENT_HTTP:
@@ -239,6 +235,10 @@ static enum sl_rc go_through(struct enroll_job *j, struct sl_enrollment *e, stru
             return rc != SL_OK ? rc
                                : SL_FAIL(err, SL_INTERNAL, "the enrolment failed without a reason");
         }
+        struct sl_enrollment_result r;
+        sl_enrollment_result(e, &r); /* also of a failure: the fingerprint that was shown */
+        snprintf(j->ca_fingerprint, sizeof(j->ca_fingerprint), "%s", r.fingerprint);
+        j->first_use = r.first_use;
         if (rc != SL_OK) {
             /* A failure that ends it; others are dealt with inside. */
             sl_enrollment_step(e, &step);
@@ -368,7 +368,7 @@ static void record(struct enroll_job *j)
         json_object_set_new(o, "text", json_string(sl_err_text(&j->err)));
     if (j->ca_fingerprint[0])
         json_object_set_new(o, "ca_sha256", json_string(j->ca_fingerprint));
-    if (j->ca_fingerprint[0])
+    if (j->rc == SL_OK && j->ca_fingerprint[0])
         json_object_set_new(o, "first_use", json_boolean(j->first_use));
     if (j->transaction[0])
         json_object_set_new(o, "transaction", json_string(j->transaction));
@@ -391,7 +391,8 @@ static void answer_clients(struct enroll_job *j)
     json_t *o = json_pack("{s:o}", "certificate", identity_own_json(j->own));
     if (j->ca_fingerprint[0])
         json_object_set_new(o, "ca_sha256", json_string(j->ca_fingerprint));
-    json_object_set_new(o, "first_use", json_boolean(j->first_use));
+    if (j->rc == SL_OK)
+        json_object_set_new(o, "first_use", json_boolean(j->first_use));
     for (size_t i = 0; i < j->client_n; i++)
         if (j->rc == SL_OK)
             proc_ctl_reply(j->client[i], SL_OK, "", o, false);
@@ -408,7 +409,7 @@ static void finished(struct enroll_job *j)
     pthread_join(j->thread, NULL);
     own->job = NULL;
     if (j->rc == SL_OK) {
-        identity_own_load(id, own);
+        identity_own_load(id, own, true);
         own->failures = 0;
         own->retry_at = 0;
         sl_info("identity %s: %s, certificate %s", name,
@@ -425,7 +426,7 @@ static void finished(struct enroll_job *j)
         sl_log_err(SL_LOG_ERROR, &j->err, "identity %s: %s failed", name,
                    j->kind == JOB_RENEW ? "renewal" : "enrolment");
         if (j->kind == JOB_RECOVER)
-            identity_own_load(id, own);
+            identity_own_load(id, own, false);
     }
     record(j);
     answer_clients(j);
@@ -454,12 +455,15 @@ static void on_news(evutil_socket_t fd, short what, void *arg)
         finished(j);
 }
 
-static enum sl_rc start(struct identity *id, struct own *own, enum job_kind kind,
-                        struct enroll_job **out, struct sl_err *err)
+/* A job not yet launched; NULL with *err. */
+static struct enroll_job *new_job(struct identity *id, struct own *own, enum job_kind kind,
+                                  struct sl_err *err)
 {
     struct enroll_job *j = calloc(1, sizeof(*j));
-    if (!j)
-        return SL_FAIL_MEM(err);
+    if (!j) {
+        (void)SL_FAIL_MEM(err);
+        return NULL;
+    }
     pthread_mutex_init(&j->lock, NULL);
     pthread_cond_init(&j->wake, NULL);
     j->id = id;
@@ -474,38 +478,42 @@ static enum sl_rc start(struct identity *id, struct own *own, enum job_kind kind
     if (j->scep) {
         size_t at = (size_t)(j->scep - id->p->config->scep);
         snprintf(j->fingerprint, sizeof(j->fingerprint), "%s", j->scep->fingerprint);
-        if (kind == JOB_ENROLL && challenges[at].len &&
-            sl_secret_copy(&j->challenge, sl_secret_bytes(&challenges[at]), err) != SL_OK) {
+        enum sl_rc rc = SL_OK;
+        if (kind == JOB_ENROLL && challenges[at].len)
+            rc = sl_secret_copy(&j->challenge, sl_secret_bytes(&challenges[at]), err);
+        if (rc != SL_OK) {
             job_free(j);
-            return err->rc;
+            return NULL;
         }
     }
     if (own->chain.n) {
         snprintf(j->old_serial, sizeof(j->old_serial), "%s", sl_cert_serial(own->chain.v[0]));
         if (!sl_buf_put(&j->old_cert, sl_cert_der(own->chain.v[0]))) {
             job_free(j);
-            return SL_FAIL_MEM(err);
+            (void)SL_FAIL_MEM(err);
+            return NULL;
         }
     }
     j->news = event_new(id->p->base, -1, 0, on_news, j);
     if (!j->news) {
         job_free(j);
-        return SL_FAIL_MEM(err);
+        (void)SL_FAIL_MEM(err);
+        return NULL;
     }
-    *out = j;
-    return SL_OK;
+    return j;
 }
 
-/* From here on the thread owns what it works with. */
-static enum sl_rc launch(struct enroll_job *j, struct sl_err *err)
+/* From here on the thread owns what it works with. False, and j is gone: it could not be begun. */
+static bool launch(struct enroll_job *j, struct sl_err *err)
 {
     int e = pthread_create(&j->thread, NULL, run, j);
     if (e) {
         job_free(j);
-        return SL_FAIL(err, SL_NO_MEMORY, "thread: %s", strerror(e));
+        (void)SL_FAIL(err, SL_NO_MEMORY, "thread: %s", strerror(e));
+        return false;
     }
     j->own->job = j;
-    return SL_OK;
+    return true;
 }
 
 const char *identity_enroll_state(const struct own *own)
@@ -524,7 +532,6 @@ void identity_enroll_tick(struct identity *id)
     for (size_t i = 0; i < id->p->config->identity_n; i++) {
         struct own *own = &id->own[i];
         struct sl_err err = { 0 };
-        struct enroll_job *j = NULL;
         if (!own->conf->scep[0] || own->conf->certificate[0] || !own->chain.n || own->job)
             continue;
         const struct sl_cert *c = own->chain.v[0];
@@ -535,10 +542,8 @@ void identity_enroll_tick(struct identity *id)
         int64_t due = own->retry_at ? own->retry_at : own->renew_at;
         if (own->state != OWN_VALID || now < due)
             continue;
-        enum sl_rc rc = start(id, own, JOB_RENEW, &j, &err);
-        if (rc == SL_OK)
-            rc = launch(j, &err);
-        if (rc != SL_OK) {
+        struct enroll_job *j = new_job(id, own, JOB_RENEW, &err);
+        if (!j || !launch(j, &err)) {
             own->retry_at = now + 60;
             sl_log_err(SL_LOG_ERROR, &err, "identity %s: renewal", own->conf->name);
         }
@@ -546,30 +551,37 @@ void identity_enroll_tick(struct identity *id)
 }
 
 /* ---- the verb ------------------------------------------------------------------------------------------------ */
-static enum sl_rc prepare(struct identity *id, const json_t *args, struct enroll_job **out,
-                          struct sl_err *err)
+/* The enrolment that the arguments ask for, under way; NULL with *err. */
+static struct enroll_job *begin(struct identity *id, const json_t *args, struct sl_err *err)
 {
     const char *name = json_string_value(json_object_get(args, "identity"));
     const char *fingerprint = json_string_value(json_object_get(args, "fingerprint"));
     const char *challenge = json_string_value(json_object_get(args, "challenge"));
     bool renew = json_is_true(json_object_get(args, "renew"));
     struct own *own = name ? identity_own(id, name) : NULL;
-    if (!own)
-        return SL_FAIL(err, SL_NOT_FOUND, "identity %s is not configured", name ? name : "(none)");
-    if (!own->conf->scep[0])
-        return SL_FAIL(err, SL_USAGE,
-                       "identity %s names no scep section: its certificate is a file of the "
-                       "configuration",
-                       name);
-    if (own->job) {
-        *out = own->job;
-        return SL_OK;
+    if (!own) {
+        (void)SL_FAIL(err, SL_NOT_FOUND, "identity %s is not configured", name ? name : "(none)");
+        return NULL;
     }
+    if (!own->conf->scep[0]) {
+        (void)SL_FAIL(err, SL_USAGE,
+                      "identity %s names no scep section: its certificate is a file of the "
+                      "configuration",
+                      name);
+        return NULL;
+    }
+    if (own->job)
+        return own->job;
     bool valid = own->chain.n && own->state == OWN_VALID;
-    if (renew && !valid)
-        return SL_FAIL(err, SL_USAGE, "identity %s has no valid certificate to renew", name);
-    SL_TRY(start(id, own, valid && (renew || !challenge) ? JOB_RENEW : JOB_ENROLL, out, err));
-    struct enroll_job *j = *out;
+    if (renew && !valid) {
+        (void)SL_FAIL(err, SL_USAGE, "identity %s has no valid certificate to renew", name);
+        return NULL;
+    }
+    /* A challenge is for a first certificate, also where an old one is still valid. */
+    struct enroll_job *j =
+        new_job(id, own, valid && (renew || !challenge) ? JOB_RENEW : JOB_ENROLL, err);
+    if (!j)
+        return NULL;
     j->trust_on_first_use = json_is_true(json_object_get(args, "trust_on_first_use"));
     if (fingerprint && *fingerprint)
         snprintf(j->fingerprint, sizeof(j->fingerprint), "%s", fingerprint);
@@ -577,25 +589,22 @@ static enum sl_rc prepare(struct identity *id, const json_t *args, struct enroll
         sl_secret_clear(&j->challenge);
         if (sl_secret_copy(&j->challenge, sl_str(challenge), err) != SL_OK) {
             job_free(j);
-            return err->rc;
+            return NULL;
         }
     }
-    return launch(j, err);
+    return launch(j, err) ? j : NULL;
 }
 
 void identity_verb_enroll(void *ctx, struct proc_ctl *q, const json_t *args)
 {
     struct sl_err err = { 0 };
-    struct enroll_job *j = NULL;
-    if (prepare(ctx, args, &j, &err) != SL_OK) {
+    struct enroll_job *j = begin(ctx, args, &err);
+    if (!j)
         proc_ctl_fail(q, &err);
-        return;
-    }
-    if (j->client_n == CLIENTS_MAX) {
+    else if (j->client_n == CLIENTS_MAX)
         proc_ctl_reply(q, SL_UNAVAILABLE, "too many wait for this enrolment", NULL, false);
-        return;
-    }
-    j->client[j->client_n++] = q;
+    else
+        j->client[j->client_n++] = q;
 }
 
 /* ---- start and end --------------------------------------------------------------------------------------------- */
@@ -633,17 +642,17 @@ enum sl_rc identity_enroll_open(struct identity *id, struct sl_err *err)
     }
     for (size_t i = 0; i < c->identity_n; i++) {
         struct own *own = &id->own[i];
-        struct enroll_job *j = NULL;
         if (own->conf->certificate[0])
             continue;
         char path[IDENTITY_PATH_MAX];
         identity_own_path(id, own, ".new", path);
         if (access(path, F_OK) < 0) {
-            identity_own_load(id, own);
+            identity_own_load(id, own, false);
             continue;
         }
-        SL_TRY(start(id, own, JOB_RECOVER, &j, err));
-        SL_TRY(launch(j, err));
+        struct enroll_job *j = new_job(id, own, JOB_RECOVER, err);
+        if (!j || !launch(j, err))
+            return SL_NO_MEMORY;
     }
     return SL_OK;
 }

@@ -98,7 +98,7 @@ static enum sl_rc load(struct identity *id, const struct watched *w, struct sl_e
 {
     SL_AUTO_BUF text = { 0 };
     if (w->kind == WATCH_CERTIFICATE) {
-        identity_own_load(id, w->own);
+        identity_own_load(id, w->own, false);
         if (!w->own->chain.n)
             return SL_FAIL(err, SL_NOT_FOUND, "%s", w->own->text);
         return SL_OK;

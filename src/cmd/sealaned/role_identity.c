@@ -73,6 +73,17 @@ static void live_remove(struct identity *id, struct live *l)
     free(l);
 }
 
+static void live_clear(struct identity *id)
+{
+    for (struct live *l = id->live, *next; l; l = next) {
+        next = l->next;
+        sl_buf_clear(&l->ask);
+        free(l);
+    }
+    id->live = id->sweep_at = NULL;
+    id->live_n = 0;
+}
+
 /* Takes ask. */
 static void live_add(struct identity *id, uint64_t ike_sa, struct sl_buf *ask, int64_t reask_utc_s)
 {
@@ -397,8 +408,8 @@ static void ask(struct identity *id, const struct sl_question *q)
     struct question *ctx = calloc(1, sizeof(*ctx));
     const uint64_t number = q->id;
     const enum sl_question_type type = q->type;
-    enum sl_rc rc = ctx ? SL_OK : SL_FAIL_MEM(&err);
-    if (rc == SL_OK) {
+    enum sl_rc rc = SL_NO_MEMORY;
+    if (ctx) {
         *ctx = (struct question){ id, number };
         rc = type == SL_ASK_FETCH    ? ask_http(id, q, ctx, &err)
              : type == SL_ASK_SEARCH ? ask_ldap(id, q, ctx, &err)
@@ -473,14 +484,16 @@ static void on_decide(struct identity *id, const struct chan_msg *m)
     struct sl_err err = { 0 };
     struct sl_verdict v = { .rc = SL_PROC_MESSAGE };
     struct asked *a = calloc(1, sizeof(*a));
-    enum sl_rc rc = a ? SL_OK : SL_FAIL_MEM(&err);
+    enum sl_rc rc = SL_OK;
+    if (!a)
+        rc = SL_FAIL_MEM(&err);
     if (rc == SL_OK && !msg_read(MSG_DECIDE, &ask_, m->body))
         rc = SL_FAIL(&err, SL_PROC_MESSAGE, "the question from ike is malformed");
-    if (rc == SL_OK && !sl_buf_put(&a->ask, m->body))
+    if (rc == SL_OK && a && !sl_buf_put(&a->ask, m->body))
         rc = SL_FAIL_MEM(&err);
     if (rc == SL_OK && ask_.possession == SL_POSSESSION_NOT_ASKED)
         rc = SL_FAIL(&err, SL_PROC_MESSAGE, "a decision for an SA must ask for possession");
-    if (rc == SL_OK) {
+    if (rc == SL_OK && a) {
         a->by = ASKED_IKE;
         a->id = id;
         a->request = m->id;
@@ -502,9 +515,11 @@ static void on_decide(struct identity *id, const struct chan_msg *m)
 /* The new IKE SA of a rekey has the old one's peer; the event's text names the old one. */
 static void live_move(struct identity *id, const struct msg_sa_event *e)
 {
-    unsigned long long old = 0;
-    struct live *l;
-    if (sscanf(e->text, "replaces IKE SA %llu", &old) == 1 && (l = live_find(id, old)))
+    static const char words[] = "replaces IKE SA ";
+    struct live *l = NULL;
+    if (!strncmp(e->text, words, sizeof(words) - 1))
+        l = live_find(id, strtoull(e->text + sizeof(words) - 1, NULL, 10));
+    if (l)
         l->ike_sa = e->ike_sa;
 }
 
@@ -601,8 +616,7 @@ static void ike_linked(void *ctx, struct chan *c, bool linked)
     (void)c;
     if (!linked) {
         id->ike_epoch++;
-        while (id->live)
-            live_remove(id, id->live);
+        live_clear(id);
         return;
     }
     identity_send_anchors(id);
@@ -647,7 +661,7 @@ static void on_audit(struct identity *id, const struct chan_msg *m)
         (void)SL_FAIL(&err, SL_MALFORMED, "the record of the authority is not a JSON object");
     else if (!(a = calloc(1, sizeof(*a))))
         (void)SL_FAIL_MEM(&err);
-    if (err.rc == SL_OK) {
+    if (err.rc == SL_OK && a) {
         *a = (struct audit_request){ id, m->id };
         if (identity_record(id, q.kind, o, m->id ? on_audit_recorded : NULL, a, NULL, &err) ==
                 SL_OK &&
@@ -814,7 +828,8 @@ static const char *default_connection(const struct sl_config *c)
     return found;
 }
 
-static enum sl_rc start_test(struct identity *id, struct asked *a, const json_t *args,
+/* Takes *a when it begins. */
+static enum sl_rc start_test(struct identity *id, struct asked **a, const json_t *args,
                              struct sl_certs *chain, struct sl_err *err)
 {
     static struct sl_decision_ask t; /* large; loop thread only */
@@ -831,7 +846,9 @@ static enum sl_rc start_test(struct identity *id, struct asked *a, const json_t 
         SL_TRY(sl_certs_load(chain, sl_str(pem), "certificate", err));
     for (size_t i = 0; i < chain->n && i < SL_CHAIN_MAX; i++)
         t.cert[t.cert_n++] = sl_cert_der(chain->v[i]);
-    return sl_decider_start(id->d, &t, identity_now(), a, NULL, err);
+    SL_TRY(sl_decider_start(id->d, &t, identity_now(), *a, NULL, err));
+    *a = NULL;
+    return SL_OK;
 }
 
 static void verb_policy_test(void *ctx, struct proc_ctl *q, const json_t *args)
@@ -840,16 +857,17 @@ static void verb_policy_test(void *ctx, struct proc_ctl *q, const json_t *args)
     struct sl_err err = { 0 };
     struct sl_certs chain = { 0 };
     struct asked *a = calloc(1, sizeof(*a));
-    enum sl_rc rc = a ? SL_OK : SL_FAIL_MEM(&err);
-    if (rc == SL_OK) {
-        *a = (struct asked){ .by = ASKED_TEST, .id = id, .ctl = q };
-        rc = start_test(id, a, args, &chain, &err);
-    }
-    sl_certs_clear(&chain);
-    if (rc != SL_OK) {
+    if (!a) {
+        (void)SL_FAIL_MEM(&err);
         proc_ctl_fail(q, &err);
-        free(a);
+        return;
     }
+    *a = (struct asked){ .by = ASKED_TEST, .id = id, .ctl = q };
+    if (start_test(id, &a, args, &chain, &err) != SL_OK)
+        proc_ctl_fail(q, &err);
+    if (a)
+        asked_free(a);
+    sl_certs_clear(&chain);
     identity_pump(id);
 }
 
@@ -932,8 +950,7 @@ static void close_all(struct identity *id, int status)
     bool busy = identity_enroll_close(id);
     if (id->d)
         identity_cache_save(id);
-    while (id->live)
-        live_remove(id, id->live);
+    live_clear(id);
     identity_records_close(id);
     if (busy)
         _exit(status); /* everything is on disk; an enrolment's thread may be waiting for a link */

@@ -33,7 +33,8 @@
 #define READY_MS         30000 /* a role that is not ready by then is hung */
 #define BACKOFF_MS       100   /* first pause before a restart; doubles */
 #define BACKOFF_MAX_MS   10000
-#define STEADY_S         60   /* having run so long, a role starts again without a pause */
+#define BACKOFF_READY_MS 2000 /* longest, for a role that had been ready */
+#define STEADY_S         10   /* having run so long, a role starts again without a pause */
 #define GOODBYE_MS       3000 /* for each group of roles at shutdown */
 
 static const enum proc_role_id start_order[] = { PROC_KEYRING,   PROC_FETCH, PROC_IDENTITY,
@@ -394,10 +395,11 @@ static void role_ended(struct role_proc *p, int status)
     }
     if (ran_s >= STEADY_S)
         p->backoff = 0;
-    int64_t pause = p->backoff < 8 ? (int64_t)BACKOFF_MS << p->backoff : BACKOFF_MAX_MS;
+    int64_t most = was_ready ? BACKOFF_READY_MS : BACKOFF_MAX_MS;
+    int64_t pause = p->backoff < 8 ? (int64_t)BACKOFF_MS << p->backoff : most;
     p->backoff++;
     p->restarts++;
-    set_timer(p->timer, pause < BACKOFF_MAX_MS ? pause : BACKOFF_MAX_MS);
+    set_timer(p->timer, pause < most ? pause : most);
 }
 
 static void on_child(evutil_socket_t fd, short what, void *arg)
