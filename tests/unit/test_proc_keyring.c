@@ -1,7 +1,7 @@
 /*
  * The keyring process from inside: what each link may do, keys on the disk, pre-shared keys. The
- * role's file is included whole; its root directory is a temporary one, so the cases need root and
- * say nothing without.
+ * role's file is included whole.
+ * CTEST: threads
  */
 #include "support/support.h"
 
@@ -9,7 +9,6 @@
 
 #include <event2/thread.h>
 
-static int old_root = -1;
 static struct keyring ring;
 static struct proc_role role;
 static struct sl_config config;
@@ -59,22 +58,36 @@ static enum sl_rc ask(enum proc_role_id from, enum msg_type type, const void *m)
     return last.rc;
 }
 
-static bool set_up(void)
+static const char *in_folder(const char *name)
+{
+    static char path[512];
+    snprintf(path, sizeof(path), "%s/%s", sl_test_tmpdir(), name);
+    return path;
+}
+
+/* Cases may share a process, and then the folder. */
+static void empty_folder(void)
+{
+    DIR *d = opendir(sl_test_tmpdir());
+    ck_assert_ptr_nonnull(d);
+    for (struct dirent *e; (e = readdir(d));)
+        if (e->d_type == DT_REG)
+            ck_assert_int_eq(unlink(in_folder(e->d_name)), 0);
+    closedir(d);
+}
+
+static void set_up(void)
 {
     struct sl_err err = { 0 };
     int fd[2];
     static char name[] = "gw-a";
-    old_root = open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (geteuid() != 0 || chroot(sl_test_tmpdir()) < 0 || chdir("/") < 0) {
-        puts("needs root, left out");
-        return false;
-    }
+    empty_folder();
     evthread_use_pthreads();
     identity.name = name;
     config.identity = &identity;
     config.identity_n = 1;
     role = (struct proc_role){ .base = event_base_new(), .config = &config };
-    ring = (struct keyring){ .p = &role };
+    ring = (struct keyring){ .p = &role, .folder = sl_test_tmpdir() };
     ck_ok(sl_keyset_new(&ring.keys, &err), &err);
     ring.ops = sl_keyset_ops(ring.keys);
     ck_ok(chan_pair(fd, &err), &err);
@@ -82,7 +95,6 @@ static bool set_up(void)
     ck_ok(chan_new(&server, role.base, fd[1], "asker", &err), &err);
     chan_handle(asker, &(struct chan_handler){ .message = serve });
     chan_handle(server, &(struct chan_handler){ .message = serve, .ctx = &ring });
-    return true;
 }
 
 static void tear_down(void)
@@ -92,8 +104,6 @@ static void tear_down(void)
     sl_keyset_free(ring.keys);
     sl_buf_clear(&last.bytes);
     event_base_free(role.base);
-    /* back, so that the temporary folder can be removed */
-    ck_assert(fchdir(old_root) == 0 && chroot(".") == 0);
 }
 
 static enum sl_rc make(enum proc_role_id from, const char *name, const char *alg)
@@ -128,8 +138,7 @@ static enum sl_rc rename_to(enum proc_role_id from, const char *a, const char *b
 
 START_TEST(each_link_does_what_it_may_and_no_more)
 {
-    if (!set_up())
-        return;
+    set_up();
     ck_assert_int_eq(make(PROC_IDENTITY, "gw-a", "ecdsa:p256"), SL_OK);
     ck_assert_int_eq(make(PROC_IDENTITY, "other", "ed25519"), SL_OK);
     ck_assert_int_eq(make(PROC_AUTHORITY, "ca-root", "ecdsa:p384"), SL_OK);
@@ -178,8 +187,7 @@ static unsigned listed(enum proc_role_id from)
 
 START_TEST(list_shows_each_link_its_own_keys)
 {
-    if (!set_up())
-        return;
+    set_up();
     ck_assert_int_eq(make(PROC_IDENTITY, "gw-a", "ed25519"), SL_OK);
     ck_assert_int_eq(make(PROC_IDENTITY, "other", "ed25519"), SL_OK);
     ck_assert_int_eq(make(PROC_AUTHORITY, "ca-root", "ed25519"), SL_OK);
@@ -192,8 +200,7 @@ END_TEST
 
 START_TEST(signature_verifies_with_the_public_key)
 {
-    if (!set_up())
-        return;
+    set_up();
     struct sl_err err = { 0 };
     SL_AUTO_BUF signature = { 0 };
     ck_assert_int_eq(make(PROC_IDENTITY, "gw-a", "rsa:2048"), SL_OK);
@@ -219,19 +226,18 @@ static void restart(void)
 
 START_TEST(keys_survive_a_restart)
 {
-    if (!set_up())
-        return;
+    set_up();
     SL_AUTO_BUF before = { 0 };
     ck_assert_int_eq(make(PROC_IDENTITY, "gw-a.new", "ecdsa:p256"), SL_OK);
     ck_assert(sl_buf_put(&before, sl_buf_bytes(&last.bytes)));
     ck_assert_int_eq(make(PROC_IDENTITY, "gw-a", "ecdsa:p256"), SL_OK);
     ck_assert_int_eq(rename_to(PROC_IDENTITY, "gw-a.new", "gw-a"), SL_OK);
     /* what a write that was cut off leaves behind is removed, and never read */
-    int fd = open("/.tmp-gw-a", O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    int fd = open(in_folder(".tmp-gw-a"), O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
     ck_assert_int_eq(write(fd, "half", 4), 4);
     close(fd);
     restart();
-    ck_assert_int_ne(access("/.tmp-gw-a", F_OK), 0);
+    ck_assert_int_ne(access(in_folder(".tmp-gw-a"), F_OK), 0);
     ck_assert_uint_eq(sl_keyset_count(ring.keys), 1);
     ck_assert_int_eq(named(PROC_IDENTITY, MSG_KEY_SPKI, "gw-a"), SL_OK);
     ck_bytes_eq(sl_buf_bytes(&last.bytes), sl_buf_bytes(&before));
@@ -246,20 +252,18 @@ END_TEST
 
 START_TEST(key_that_exists_is_not_made_again)
 {
-    if (!set_up())
-        return;
+    set_up();
     ck_assert_int_eq(make(PROC_IDENTITY, "gw-a", "ed25519"), SL_OK);
     ck_assert_int_eq(make(PROC_IDENTITY, "gw-a", "ed25519"), SL_EXISTS);
     ck_assert_int_ne(make(PROC_IDENTITY, "gw-b", "des"), SL_OK);
-    ck_assert_int_ne(access("/gw-b.pem", F_OK), 0);
+    ck_assert_int_ne(access(in_folder("gw-b.pem"), F_OK), 0);
     tear_down();
 }
 END_TEST
 
 START_TEST(names_that_could_leave_the_folder_are_refused)
 {
-    if (!set_up())
-        return;
+    set_up();
     static const char *const bad[] = { "", "../gw", "a/b", ".hidden", "A", "a b" };
     ck_assert_int_eq(make(PROC_IDENTITY, "gw-a", "ed25519"), SL_OK);
     for (size_t i = 0; i < SL_ARRAY_LEN(bad); i++) {
@@ -275,8 +279,7 @@ END_TEST
 
 START_TEST(psk_is_the_first_line_or_hex)
 {
-    if (!set_up())
-        return;
+    set_up();
     static const struct {
         const char *file, *key; /* NULL: refused */
     } cases[] = { { "secret\nmore", "secret" },

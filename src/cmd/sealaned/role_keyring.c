@@ -32,6 +32,7 @@
 
 struct keyring {
     struct proc_role *p;
+    const char *folder; /* of keys; "" here, where it is the root directory */
     struct sl_keyset *keys;
     struct sl_key_ops ops;
     unsigned jobs;
@@ -61,15 +62,17 @@ static enum sl_rc read_secret(int fd, const char *what, struct sl_secret *out, s
     return SL_OK;
 }
 
-static void file_name(char out[FILE_NAME_MAX], const char *before, const char *name,
-                      const char *after)
+static void file_name(const struct keyring *k, char out[FILE_NAME_MAX], const char *before,
+                      const char *name, const char *after)
 {
-    (void)snprintf(out, FILE_NAME_MAX, "/%s%s%s", before, name, after);
+    (void)snprintf(out, FILE_NAME_MAX, "%s/%s%s%s", k->folder, before, name, after);
 }
 
-static enum sl_rc sync_folder(struct sl_err *err)
+static enum sl_rc sync_folder(const struct keyring *k, struct sl_err *err)
 {
-    int fd = open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    char path[FILE_NAME_MAX];
+    file_name(k, path, "", "", "");
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     bool good = fd >= 0 && fsync(fd) == 0;
     int e = errno;
     if (fd >= 0)
@@ -78,11 +81,12 @@ static enum sl_rc sync_folder(struct sl_err *err)
 }
 
 /* The whole key or none, whenever the machine stops. */
-static enum sl_rc write_key(const char *name, const struct sl_secret *pem, struct sl_err *err)
+static enum sl_rc write_key(const struct keyring *k, const char *name, const struct sl_secret *pem,
+                            struct sl_err *err)
 {
     char temporary[FILE_NAME_MAX], final[FILE_NAME_MAX];
-    file_name(temporary, TEMPORARY, name, "");
-    file_name(final, "", name, SUFFIX);
+    file_name(k, temporary, TEMPORARY, name, "");
+    file_name(k, final, "", name, SUFFIX);
     int fd = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (fd < 0)
         return SL_FAIL(err, SL_IO, "key %s: %s", name, strerror(errno));
@@ -102,7 +106,7 @@ static enum sl_rc write_key(const char *name, const struct sl_secret *pem, struc
         (void)unlink(temporary);
         return SL_FAIL(err, SL_IO, "key %s: %s", name, strerror(e));
     }
-    return sync_folder(err);
+    return sync_folder(k, err);
 }
 
 static void load_file(struct keyring *k, const char *file, const char *name)
@@ -122,7 +126,9 @@ static void load_file(struct keyring *k, const char *file, const char *name)
 
 static void load_folder(struct keyring *k)
 {
-    DIR *d = opendir("/");
+    char folder[FILE_NAME_MAX];
+    file_name(k, folder, "", "", "");
+    DIR *d = opendir(folder);
     if (!d) {
         sl_error("folder of keys: %s", strerror(errno));
         return;
@@ -132,7 +138,7 @@ static void load_folder(struct keyring *k)
         size_t n = strlen(e->d_name);
         if (n >= sizeof(name))
             continue;
-        file_name(path, "", e->d_name, "");
+        file_name(k, path, "", e->d_name, "");
         if (!strncmp(e->d_name, TEMPORARY, strlen(TEMPORARY)))
             (void)unlink(path); /* from a write that was cut off */
         if (n <= strlen(SUFFIX) || strcmp(e->d_name + n - strlen(SUFFIX), SUFFIX) != 0 ||
@@ -320,7 +326,7 @@ static enum sl_rc keep_made(struct make_job *j, struct sl_bytes *spki)
         return j->rc;
     if (sl_keyset_spki(k->keys, j->name, spki, NULL) == SL_OK)
         return SL_FAIL(&j->err, SL_EXISTS, "key %s exists", j->name);
-    SL_TRY(write_key(j->name, &j->pem, &j->err));
+    SL_TRY(write_key(k, j->name, &j->pem, &j->err));
     SL_TRY(sl_keyset_import(k->keys, j->name, sl_secret_bytes(&j->pem), &j->err));
     return sl_keyset_spki(k->keys, j->name, spki, &j->err);
 }
@@ -449,17 +455,17 @@ static enum sl_rc rename_key(struct request *q, struct sl_err *err)
     SL_TRY(check(q->k, q->who, MSG_KEY_RENAME, m.from, err));
     SL_TRY(check(q->k, q->who, MSG_KEY_RENAME, m.to, err));
     SL_TRY(sl_keyset_spki(q->k->keys, m.from, &v, err));
-    file_name(from, "", m.from, SUFFIX);
-    file_name(to, "", m.to, SUFFIX);
+    file_name(q->k, from, "", m.from, SUFFIX);
+    file_name(q->k, to, "", m.to, SUFFIX);
     if (rename(from, to) < 0) {
         if (errno != ENOENT)
             return SL_FAIL(err, SL_IO, "key %s to %s: %s", m.from, m.to, strerror(errno));
         /* it came from a configured file: under its new name it is kept here */
         SL_AUTO_SECRET pem = { 0 };
         SL_TRY(sl_keyset_export(q->k->keys, m.from, &pem, err));
-        SL_TRY(write_key(m.to, &pem, err));
+        SL_TRY(write_key(q->k, m.to, &pem, err));
     }
-    SL_TRY(sync_folder(err));
+    SL_TRY(sync_folder(q->k, err));
     SL_TRY(sl_keyset_rename(q->k->keys, m.from, m.to, err));
     sl_info("key %s is now %s", m.from, m.to);
     return SL_OK;
@@ -473,11 +479,11 @@ static enum sl_rc remove_key(struct request *q, struct sl_err *err)
         return malformed(q, MSG_KEY_REMOVE, err);
     SL_TRY(check(q->k, q->who, MSG_KEY_REMOVE, m.name, err));
     SL_TRY(sl_keyset_remove(q->k->keys, m.name, err));
-    file_name(path, "", m.name, SUFFIX);
+    file_name(q->k, path, "", m.name, SUFFIX);
     if (unlink(path) < 0 && errno != ENOENT)
         return SL_FAIL(err, SL_IO, "key %s: %s", m.name, strerror(errno));
     sl_info("key %s was removed", m.name);
-    return sync_folder(err);
+    return sync_folder(q->k, err);
 }
 
 static enum sl_rc list(struct request *q, struct sl_err *err)
@@ -643,6 +649,7 @@ int role_keyring(struct proc_role *p)
     static struct keyring k;
     struct sl_err err = { 0 };
     k.p = p;
+    k.folder = "";
     p->ctx = &k;
     if (sl_keyset_new(&k.keys, &err) != SL_OK) {
         sl_log_err(SL_LOG_ERROR, &err, "cannot start");
