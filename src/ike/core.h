@@ -186,6 +186,7 @@ struct ike_isa {
     uint64_t decided; /* the SA that the decision about the peer was asked for: kept over rekeys */
     struct ike_conn *conn; /* NULL until the responder knows it */
     bool initiator;        /* original initiator: the I flag, whose keys are whose */
+    bool began;                /* we began its first IKE_SA_INIT: kept over rekeys */
     bool half_open;        /* counted */
     enum ike_isa_state state;
     uint8_t spi_i[IKE_SPI_LEN], spi_r[IKE_SPI_LEN];
@@ -315,7 +316,8 @@ enum sl_rc isa_keys(struct ike_isa *sa, struct sl_err *err) SL_MUST_USE; /* tx a
 struct ike_retry isa_retry(const struct ike_isa *sa);
 /* Sets the timers of an SA that has just been established or rekeyed. */
 void isa_lifetimes(struct ike_isa *sa);
-void isa_up(struct ike_isa *sa);
+/* only: the peer says that no other SA with it is alive (INITIAL_CONTACT, RFC 7296 2.4). */
+void isa_up(struct ike_isa *sa, bool only);
 void isa_half_open_done(struct ike_isa *sa);
 /*
  * Ends an SA at once, without a word to the peer: children removed, events told. linger: it still
@@ -337,8 +339,6 @@ void isa_due(struct ike_isa *sa); /* its timer has come */
 bool isa_alive(const struct ike_isa *sa);
 void isas_settle(struct sl_ike *ike);
 void isa_known(struct ike_isa *sa); /* id_remote is final: to be found by it */
-/* Other SAs with the same peer, made before this one began, are gone (INITIAL_CONTACT). */
-void isa_only(struct ike_isa *sa);
 
 /* ---- child.c -------------------------------------------------------------------------------------------- */
 struct ike_child *child_new(struct ike_isa *sa, const char *name); /* not yet in sa->children */

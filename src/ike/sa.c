@@ -157,11 +157,11 @@ void isa_half_open_done(struct ike_isa *sa)
  */
 static void resolve_simultaneous(struct ike_isa *sa, struct ike_isa *o)
 {
-    if (o->conn != sa->conn || o->initiator == sa->initiator || o->replaces || sa->replaces ||
-        o->established_ns < sa->created_ns || !sl_id_eq(&o->id_local, &sa->id_local))
+    if (o->conn != sa->conn || o->began == sa->began || o->replaces || sa->replaces ||
+        !sl_id_eq(&o->id_local, &sa->id_local))
         return;
     struct ike_isa *loser = memcmp(o->tie, sa->tie, sizeof(sa->tie)) < 0 ? o : sa;
-    if (!loser->initiator)
+    if (!loser->began)
         return;
     loser->want_delete = true;
     loser->replaced_by = loser == o ? sa->id : o->id;
@@ -189,12 +189,7 @@ static void end_older(struct ike_isa *sa, struct ike_isa *other)
         isa_end(other, SL_IKE_REPLACED, "the peer began anew (INITIAL_CONTACT)", false);
 }
 
-void isa_only(struct ike_isa *sa)
-{
-    with_same_peer(sa, end_older);
-}
-
-void isa_up(struct ike_isa *sa)
+void isa_up(struct ike_isa *sa, bool only)
 {
     struct sl_ike *ike = sa->ike;
     const struct sl_conf_connection *conf = sa->conn->conf;
@@ -226,6 +221,8 @@ void isa_up(struct ike_isa *sa)
         }
     }
     isa_known(sa);
+    if (only)
+        with_same_peer(sa, end_older);
     with_same_peer(sa, resolve_simultaneous);
     isa_touch(sa);
 }

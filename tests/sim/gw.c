@@ -7,13 +7,28 @@
 #include <stdlib.h>
 #include <string.h>
 
+void (*sim_core_enter)(bool in);
+
+static void in_core(bool in)
+{
+    if (sim_core_enter)
+        sim_core_enter(in);
+}
+
+#define CORE(call)      \
+    do {                \
+        in_core(true);  \
+        call;           \
+        in_core(false); \
+    } while (0)
+
 static void on_datagram(void *ctx, const struct sl_endpoint *local,
                         const struct sl_endpoint *remote, struct sl_bytes data)
 {
     struct sim_gw *gw = ctx;
     if (!gw->ike)
         return;
-    sl_ike_packet(gw->ike, gw->sim->now_ns, local, remote, data);
+    CORE(sl_ike_packet(gw->ike, gw->sim->now_ns, local, remote, data));
     sim_gw_pump(gw);
 }
 
@@ -124,8 +139,9 @@ static void ke_ready(void *ctx, void *arg)
 {
     struct sim_gw *gw = ctx;
     struct answer *a = arg;
-    sl_ke_job_run(a->job);
-    sl_ike_answer_ke(gw->ike, gw->sim->now_ns, a->id, sl_steal(&a->job));
+    struct sl_ke_job *job = sl_steal(&a->job);
+    CORE(sl_ke_job_run(job));
+    CORE(sl_ike_answer_ke(gw->ike, gw->sim->now_ns, a->id, job));
     drop_answer(a);
     sim_gw_pump(gw);
 }
@@ -134,7 +150,7 @@ static void sign_ready(void *ctx, void *arg)
 {
     struct sim_gw *gw = ctx;
     struct answer *a = arg;
-    sl_ike_answer_sign(gw->ike, gw->sim->now_ns, a->id, a->rc, sl_buf_bytes(&a->sig));
+    CORE(sl_ike_answer_sign(gw->ike, gw->sim->now_ns, a->id, a->rc, sl_buf_bytes(&a->sig)));
     drop_answer(a);
     sim_gw_pump(gw);
 }
@@ -143,7 +159,7 @@ static void decision_ready(void *ctx, void *arg)
 {
     struct sim_gw *gw = ctx;
     struct answer *a = arg;
-    sl_ike_answer_decision(gw->ike, gw->sim->now_ns, a->id, &a->verdict);
+    CORE(sl_ike_answer_decision(gw->ike, gw->sim->now_ns, a->id, &a->verdict));
     drop_answer(a);
     sim_gw_pump(gw);
 }
@@ -368,7 +384,7 @@ static void on_timer(void *ctx, void *arg)
     if (gw->armed_ns > gw->sim->now_ns)
         return; /* an older setting; a newer one is waiting */
     gw->armed_ns = INT64_MAX;
-    sl_ike_tick(gw->ike, gw->sim->now_ns);
+    CORE(sl_ike_tick(gw->ike, gw->sim->now_ns));
     sim_gw_pump(gw);
 }
 
@@ -390,21 +406,24 @@ void sim_gw_pump(struct sim_gw *gw)
 
 uint64_t sim_gw_up(struct sim_gw *gw, const char *connection, const char *child)
 {
-    const uint64_t id = sl_ike_up(gw->ike, gw->sim->now_ns, connection, child);
+    uint64_t id;
+    CORE(id = sl_ike_up(gw->ike, gw->sim->now_ns, connection, child));
     sim_gw_pump(gw);
     return id;
 }
 
 uint64_t sim_gw_down(struct sim_gw *gw, const char *connection, const char *child)
 {
-    const uint64_t id = sl_ike_down(gw->ike, gw->sim->now_ns, connection, child);
+    uint64_t id;
+    CORE(id = sl_ike_down(gw->ike, gw->sim->now_ns, connection, child));
     sim_gw_pump(gw);
     return id;
 }
 
 uint64_t sim_gw_rekey(struct sim_gw *gw, const char *connection, const char *child, bool ike_sa)
 {
-    const uint64_t id = sl_ike_rekey(gw->ike, gw->sim->now_ns, connection, child, ike_sa);
+    uint64_t id;
+    CORE(id = sl_ike_rekey(gw->ike, gw->sim->now_ns, connection, child, ike_sa));
     sim_gw_pump(gw);
     return id;
 }
@@ -434,7 +453,7 @@ static void esp_arrives(void *ctx, void *arg)
         if (sa->child.spi_in == spi) {
             sa->received++;
             gw->esp_received++;
-            sl_ike_child_seen(gw->ike, gw->sim->now_ns, sa->child.id);
+            CORE(sl_ike_child_seen(gw->ike, gw->sim->now_ns, sa->child.id));
             sim_gw_pump(gw);
             return;
         }

@@ -13,6 +13,9 @@
 
 struct sim_gw;
 
+/* Called with true before and false after every call into the core; for failing allocations. */
+extern void (*sim_core_enter)(bool in);
+
 /* Each must lead to one answer: sim_gw_answer_*, at once or later. NULL: the built-in one. */
 struct sim_oracle {
     void (*ke)(struct sim_gw *gw, uint64_t id, struct sl_ke_job *job); /* takes job */

@@ -361,7 +361,7 @@ static enum sl_rc established(struct ike_xchg *x, struct sl_err *err)
     if (v->rc != SL_OK)
         return SL_FAIL(err, v->rc, "%s", v->text);
     SL_TRY(take_verdict(sa, v, err));
-    isa_up(sa);
+    isa_up(sa, false);
     finish_child(x);
     return SL_OK;
 }
@@ -588,9 +588,7 @@ static enum sl_rc response_out(struct ike_xchg *x, struct sl_err *err)
             return rc;
         }
     }
-    isa_up(sa);
-    if (x->setup->initial_contact)
-        isa_only(sa);
+    isa_up(sa, x->setup->initial_contact);
     if (child)
         child_told(child);
     else

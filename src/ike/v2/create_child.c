@@ -391,8 +391,11 @@ static enum sl_rc child_finish(struct ike_xchg *x, struct sl_err *err)
     if (!rekey)
         return SL_OK;
     struct ike_child *old = child_find(sa, x->old_child);
-    if (old)
+    if (old) {
+        if (old->want_delete && old->end_rc != SL_IKE_LIFETIME)
+            c->want_delete = true; /* taken down by command while it was rekeyed */
         child_replaced(old, c->id, true);
+    }
     struct ike_child *rival = x->rival_id ? child_find(sa, x->rival_id) : NULL;
     if (rival)
         child_replaced(rival, c->id, false); /* its maker deletes it */
@@ -600,6 +603,7 @@ static void adopt(struct ike_xchg *x)
     next->id_remote = old->id_remote;
     next->record = old->record;
     next->decided = old->decided;
+    next->began = old->began;
     next->reauth_ns = old->reauth_ns; /* authentication is not renewed by a rekey */
     memcpy(next->tie, old->tie, sizeof(next->tie));
     if (next->grant && next->grant->lifetime_s)
@@ -650,8 +654,8 @@ static enum sl_rc rekey_finish(struct ike_xchg *x, struct sl_err *err)
     SL_TRY(make_next(x, err));
     adopt(x);
     struct ike_isa *rival = x->rival_id ? isa_find(sa->ike, x->rival_id) : NULL;
-    if (sa->state != ISA_UP) {
-        redundant(next, sa->replaced_by, true); /* the old SA ended while we waited */
+    if (sa->state != ISA_UP || sa->want_delete) {
+        redundant(next, sa->replaced_by, true); /* the old SA ended, or is to end, meanwhile */
         return SL_OK;
     }
     if (ours_is_redundant(x)) {
@@ -911,7 +915,7 @@ static enum sl_rc ike_out(struct ike_xchg *x, struct sl_err *err)
 {
     struct ike_isa *sa = x->sa, *next = x->next;
     SL_TRY(xchg_take_ke(x, err));
-    if (sa->state != ISA_UP && sa->state != ISA_REKEYED) {
+    if (sa->state != ISA_REKEYED && (sa->state != ISA_UP || sa->want_delete)) {
         (void)SL_FAIL(err, SL_IKE_STATE, "IKE SA is being closed");
         return xchg_refuse(x, IKE_N_TEMPORARY_FAILURE, SL_IKE_STATE);
     }

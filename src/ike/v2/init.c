@@ -114,6 +114,7 @@ struct ike_isa *init_begin(struct sl_ike *ike, struct ike_conn *conn, const char
         return NULL;
     }
     sa->state = ISA_SETUP;
+    sa->began = true;
     conn_ref(sa, conn);
     struct ike_child *c = child_new(sa, child);
     struct ike_xchg *x = c ? xchg_new(sa, XCHG_SETUP, true) : NULL;
