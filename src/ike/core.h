@@ -309,6 +309,7 @@ void ike_begin(struct sl_ike *ike, int64_t now_ns); /* every public function tha
 
 /* ---- sa.c -------------------------------------------------------------------------------------------------- */
 struct ike_isa *isa_new(struct sl_ike *ike, bool initiator); /* ISA_MAKING; NULL: no memory */
+void isa_enlist(struct ike_isa *sa, enum ike_isa_state state); /* it begins: an SA of its own now */
 void isa_free(struct ike_isa *sa);
 struct ike_isa *isa_find(const struct sl_ike *ike, uint64_t id);
 uint8_t *isa_spi_ours(struct ike_isa *sa);

@@ -42,11 +42,18 @@ struct ike_isa *isa_new(struct sl_ike *ike, bool initiator)
     } while (key == 0 || ike_map_get(&ike->t.by_spi, key));
     ike_map_put(&ike->t.by_spi, &sa->by_spi, key);
     ike_map_put(&ike->t.by_id, &sa->by_id, sa->id);
+    return sa;
+}
+
+void isa_enlist(struct ike_isa *sa, enum ike_isa_state state)
+{
+    struct sl_ike *ike = sa->ike;
+    assert(sa->state == ISA_MAKING);
+    sa->state = state;
     sa->next = ike->sas;
     if (sa->next)
         sa->next->prev = sa;
     ike->sas = sa;
-    return sa;
 }
 
 void isa_free(struct ike_isa *sa)
@@ -72,7 +79,7 @@ void isa_free(struct ike_isa *sa)
     conn_unref(sa);
     if (sa->prev)
         sa->prev->next = sa->next;
-    else
+    else if (ike->sas == sa)
         ike->sas = sa->next;
     if (sa->next)
         sa->next->prev = sa->prev;

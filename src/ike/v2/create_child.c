@@ -608,7 +608,7 @@ static void adopt(struct ike_xchg *x)
     memcpy(next->tie, old->tie, sizeof(next->tie));
     if (next->grant && next->grant->lifetime_s)
         next->expire_ns = old->expire_ns;
-    next->state = ISA_UP;
+    isa_enlist(next, ISA_UP);
     isa_lifetimes(next);
     isa_known(next);
     isa_touch(next);

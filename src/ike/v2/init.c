@@ -113,7 +113,7 @@ struct ike_isa *init_begin(struct sl_ike *ike, struct ike_conn *conn, const char
         (void)SL_FAIL_MEM(err);
         return NULL;
     }
-    sa->state = ISA_SETUP;
+    isa_enlist(sa, ISA_SETUP);
     sa->began = true;
     conn_ref(sa, conn);
     struct ike_child *c = child_new(sa, child);
@@ -459,7 +459,7 @@ void init_request(struct sl_ike *ike, const struct sl_endpoint *local,
     sa = isa_new(ike, false);
     if (!sa)
         return; /* as if the network had lost the request */
-    sa->state = ISA_SETUP;
+    isa_enlist(sa, ISA_SETUP);
     sa->source = ike_source_add(&ike->t, &remote->addr);
     struct ike_xchg *x = sa->source ? xchg_new(sa, XCHG_SETUP, false) : NULL;
     if (!x || !keep(&x->setup->init_theirs, m->raw)) {
