@@ -186,7 +186,7 @@ struct ike_isa {
     uint64_t decided; /* the SA that the decision about the peer was asked for: kept over rekeys */
     struct ike_conn *conn; /* NULL until the responder knows it */
     bool initiator;        /* original initiator: the I flag, whose keys are whose */
-    bool began;                /* we began its first IKE_SA_INIT: kept over rekeys */
+    bool began;            /* we began its first IKE_SA_INIT: kept over rekeys */
     bool half_open;        /* counted */
     enum ike_isa_state state;
     uint8_t spi_i[IKE_SPI_LEN], spi_r[IKE_SPI_LEN];
@@ -308,7 +308,7 @@ struct sl_ike {
 void ike_begin(struct sl_ike *ike, int64_t now_ns); /* every public function that acts starts so */
 
 /* ---- sa.c -------------------------------------------------------------------------------------------------- */
-struct ike_isa *isa_new(struct sl_ike *ike, bool initiator); /* ISA_MAKING; NULL: no memory */
+struct ike_isa *isa_new(struct sl_ike *ike, bool initiator);   /* ISA_MAKING; NULL: no memory */
 void isa_enlist(struct ike_isa *sa, enum ike_isa_state state); /* it begins: an SA of its own now */
 void isa_free(struct ike_isa *sa);
 struct ike_isa *isa_find(const struct sl_ike *ike, uint64_t id);

@@ -48,6 +48,8 @@ void ike_window_request(struct ike_window *w, struct ike_datagrams *f,
     w->tx_next++;
     w->tx_waiting = true;
     w->tx_sent = 1;
+    w->tx_extra = 0;
+    w->tx_at_ns = now_ns;
     w->tx_due_ns = now_ns + interval_ns(retry, 1, rng);
     take(&w->tx, f);
 }
@@ -60,14 +62,18 @@ void ike_window_answered(struct ike_window *w)
 }
 
 bool ike_window_again(struct ike_window *w, const struct ike_retry *retry, const struct sl_rng *rng,
-                      int64_t now_ns)
+                      int64_t now_ns, int64_t seen_ns)
 {
     if (w->tx_sent > retry->tries) {
-        w->tx_due_ns = INT64_MAX;
-        return false;
+        if (seen_ns <= w->tx_at_ns || w->tx_extra == IKE_RETRY_EXTRA) {
+            w->tx_due_ns = INT64_MAX;
+            return false;
+        }
+        w->tx_extra++;
     }
     w->tx_sent++;
-    w->tx_due_ns = now_ns + interval_ns(retry, w->tx_sent, rng);
+    w->tx_at_ns = now_ns;
+    w->tx_due_ns = now_ns + interval_ns(retry, w->tx_sent - w->tx_extra, rng);
     return true;
 }
 

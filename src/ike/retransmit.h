@@ -18,12 +18,15 @@ struct ike_retry { /* first interval, doubled with each try, each with up to 10 
     unsigned tries;
 };
 #define IKE_RETRY_MAX_MS 60000
+#define IKE_RETRY_EXTRA  3 /* further tries while the peer shows signs of life */
 
 struct ike_window {
     /* our requests */
     uint32_t tx_next;  /* message ID of the next request */
     bool tx_waiting;   /* a request with ID tx_next - 1 awaits its response */
     unsigned tx_sent;  /* how often it was sent */
+    unsigned tx_extra; /* tries beyond those allowed */
+    int64_t tx_at_ns;  /* when it was last sent */
     int64_t tx_due_ns; /* send it again, or give up, then; INT64_MAX: never */
     struct ike_datagrams tx;
     /* the peer's requests */
@@ -46,9 +49,13 @@ void ike_window_request(struct ike_window *w, struct ike_datagrams *f,
                         const struct ike_retry *retry, const struct sl_rng *rng, int64_t now_ns);
 /* The response has come. */
 void ike_window_answered(struct ike_window *w);
-/* Called when tx_due_ns has passed: true: send tx again; false: tries are used up. */
+/*
+ * Called when tx_due_ns has passed: true: send tx again; false: tries are used up. A peer of which
+ * something authentic came since the last try (seen_ns) is not dead, only unlucky: it gets a few
+ * more (RFC 7296 2.4).
+ */
 bool ike_window_again(struct ike_window *w, const struct ike_retry *retry, const struct sl_rng *rng,
-                      int64_t now_ns) SL_MUST_USE;
+                      int64_t now_ns, int64_t seen_ns) SL_MUST_USE;
 /* A request was accepted for working on; its response takes *f and frees the window. */
 void ike_window_begin(struct ike_window *w);
 void ike_window_respond(struct ike_window *w, struct ike_datagrams *f);

@@ -572,7 +572,7 @@ void isa_due(struct ike_isa *sa)
         return;
     if (sa->win.tx_waiting && sa->win.tx_due_ns <= now) {
         const struct ike_retry retry = isa_retry(sa);
-        if (!ike_window_again(&sa->win, &retry, &sa->ike->rng, now)) {
+        if (!ike_window_again(&sa->win, &retry, &sa->ike->rng, now, sa->seen_ns)) {
             give_up(sa);
             return;
         }
