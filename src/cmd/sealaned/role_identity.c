@@ -523,34 +523,6 @@ static void live_move(struct identity *id, const struct msg_sa_event *e)
         l->ike_sa = e->ike_sa;
 }
 
-/* The words of audit records; they stay as they are. */
-static const char *event_word(enum sl_ike_event event)
-{
-    switch (event) {
-    case SL_IKE_EV_IKE_UP:
-        return "ike-up";
-    case SL_IKE_EV_IKE_DOWN:
-        return "ike-down";
-    case SL_IKE_EV_IKE_REKEYED:
-        return "ike-rekeyed";
-    case SL_IKE_EV_IKE_FAILED:
-        return "ike-failed";
-    case SL_IKE_EV_CHILD_UP:
-        return "child-up";
-    case SL_IKE_EV_CHILD_DOWN:
-        return "child-down";
-    case SL_IKE_EV_CHILD_REKEYED:
-        return "child-rekeyed";
-    case SL_IKE_EV_CHILD_FAILED:
-        return "child-failed";
-    case SL_IKE_EV_PEER_MOVED:
-        return "peer-moved";
-    case SL_IKE_EV_STORY:
-        break;
-    }
-    return "story";
-}
-
 static void on_sa_event(struct identity *id, const struct msg_sa_event *e)
 {
     struct sl_err err = { 0 };
@@ -561,8 +533,9 @@ static void on_sa_event(struct identity *id, const struct msg_sa_event *e)
         live_move(id, e);
     if (e->event == SL_IKE_EV_STORY)
         return;
-    json_t *o = json_pack("{s:s, s:s, s:I, s:s}", "event", event_word(e->event), "connection",
-                          e->connection, "sa", (json_int_t)e->ike_sa, "reason", sl_rc_name(e->rc));
+    json_t *o =
+        json_pack("{s:s, s:s, s:I, s:s}", "event", sl_ike_event_name(e->event), "connection",
+                  e->connection, "sa", (json_int_t)e->ike_sa, "reason", sl_rc_name(e->rc));
     if (e->child[0])
         json_object_set_new(o, "child", json_string(e->child));
     if (e->child_id)
