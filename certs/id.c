@@ -34,6 +34,18 @@ static bool host_name(struct sl_bytes v)
     return true;
 }
 
+/* RFC 5280 4.2.1.6: an rfc822Name is IA5; what is no letter would not survive being written. */
+static bool mailbox(const char *value)
+{
+    const char *at = strrchr(value, '@');
+    if (!at || at == value || !host_name(sl_str(at + 1)))
+        return false;
+    for (const char *s = value; s < at; s++)
+        if (*s <= ' ' || *s > '~')
+            return false;
+    return true;
+}
+
 enum sl_rc sl_id_parse(struct sl_id *id, const char *text, struct sl_err *err)
 {
     const char *colon = strchr(text, ':');
@@ -46,8 +58,7 @@ enum sl_rc sl_id_parse(struct sl_id *id, const char *text, struct sl_err *err)
         return take(id, SL_ID_FQDN, v, text, err);
     }
     if (sl_bytes_eq(type, sl_str("email"))) {
-        const char *at = strrchr(value, '@');
-        if (!at || at == value || !host_name(sl_str(at + 1)))
+        if (!mailbox(value))
             return SL_FAIL(err, SL_MALFORMED, "identity \"%s\": not user@host", text);
         return take(id, SL_ID_RFC822_ADDR, v, text, err);
     }

@@ -31,11 +31,25 @@ END_TEST
 
 START_TEST(parse_refuses_what_is_no_id)
 {
-    static const char *const bad[] = {
-        "",         "gw-a.example", "dns:",     "dns:a b",     "dns:*.example", "dns:.example",
-        "dns:a..b", "email:a",      "email:@b", "ip:1.2.3",    "dn:",           "dn:x",
-        "keyid:",   "keyid:0",      "keyid:zz", "uri:http://x"
-    };
+    static const char *const bad[] = { "",
+                                       "gw-a.example",
+                                       "dns:",
+                                       "dns:a b",
+                                       "dns:*.example",
+                                       "dns:.example",
+                                       "dns:a..b",
+                                       "email:a",
+                                       "email:@b",
+                                       "email:\xff@b",
+                                       "email:a b@c",
+                                       "email:a\n@b",
+                                       "ip:1.2.3",
+                                       "dn:",
+                                       "dn:x",
+                                       "keyid:",
+                                       "keyid:0",
+                                       "keyid:zz",
+                                       "uri:http://x" };
     for (size_t i = 0; i < SL_ARRAY_LEN(bad); i++) {
         struct sl_id id = { .type = SL_ID_KEY_ID };
         ck_assert_msg(sl_id_parse(&id, bad[i], &err) == SL_MALFORMED, "%s", bad[i]);
