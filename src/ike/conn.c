@@ -462,13 +462,15 @@ static enum progress rekey_progress(const struct ike_conn *conn, const struct ik
     if (cmd->ike_sa) {
         const struct ike_isa *sa = isa_find(ike, id);
         if (!sa || sa->state != ISA_UP)
-            return sa && sa->replaced_by ? REKEY_DONE : sa ? REKEY_FAILED : REKEY_DONE;
+            return sa && sa->replaced_by ? REKEY_DONE : REKEY_FAILED;
         const bool busy = (sa->out && sa->out->kind == XCHG_REKEY_IKE) ||
                           (sa->in && sa->in->kind == XCHG_REKEY_IKE);
         return sa->want_rekey || busy ? REKEY_WAITS : REKEY_FAILED;
     }
     const struct ike_child *c = IKE_OF(ike_map_get(&ike->t.children, id), struct ike_child, by_id);
-    if (!c || c->replaced_by)
+    if (!c)
+        return REKEY_FAILED; /* ended before it was replaced, else it were no target any more */
+    if (c->replaced_by)
         return REKEY_DONE;
     const struct ike_xchg *out = c->sa->out, *in = c->sa->in;
     const bool busy = (out && out->old_child == id) || (in && in->old_child == id);
@@ -489,16 +491,21 @@ static void settle_rekey(struct ike_conn *conn, struct ike_cmd *cmd)
             return;
         }
     }
-    bool failed = false;
+    bool waits = false, failed = false;
     for (size_t i = 0; i < cmd->target_n; i++) {
+        if (!cmd->target[i])
+            continue; /* was replaced, and may be forgotten by now */
         const enum progress p = rekey_progress(conn, cmd, cmd->target[i]);
-        if (p == REKEY_WAITS)
-            return;
+        waits = waits || p == REKEY_WAITS;
         failed = failed || p == REKEY_FAILED;
+        if (p == REKEY_DONE)
+            cmd->target[i] = 0;
     }
+    if (waits)
+        return;
     if (failed)
         cmd_done(conn, cmd, conn->last_rc ? conn->last_rc : SL_IKE_PEER_ERROR,
-                 conn->last_rc ? conn->last_text : NULL);
+                 conn->last_rc ? conn->last_text : "it ended before it was rekeyed");
     else
         cmd_done(conn, cmd, SL_OK, "rekeyed");
 }

@@ -666,6 +666,29 @@ START_TEST(gateway_restarted_in_the_middle_of_a_rekey_comes_back)
 }
 END_TEST
 
+START_TEST(rekey_of_an_sa_that_dies_meanwhile_is_not_reported_as_done)
+{
+    const struct job_options o = { .connection = "retransmit_tries = 2" };
+    begin(&o);
+    for (int ike = 0; ike < 2; ike++) {
+        up();
+        const uint64_t good = sim_gw_rekey(&j.a.gw, "ab", ike ? NULL : "net", ike);
+        job_run(&j, 10000);
+        ck_assert_int_eq(sim_gw_done(&j.a.gw, good)->rc, SL_OK);
+        sim_device_stop(&j.b);
+        const uint64_t id = sim_gw_rekey(&j.a.gw, "ab", ike ? NULL : "net", ike);
+        job_run(&j, 30000);
+        ck_assert_ptr_nonnull(sim_gw_done(&j.a.gw, id));
+        ck_assert_int_ne(sim_gw_done(&j.a.gw, id)->rc, SL_OK);
+        ck_assert(a_is_alone(&j));
+        sim_device_start(&j.b);
+        (void)sim_gw_down(&j.a.gw, "ab", NULL);
+        job_run(&j, 1000);
+    }
+    job_clear(&j);
+}
+END_TEST
+
 /* ---- everything at once ----------------------------------------------------------------------------- */
 
 #define RANDOM_S 120
@@ -804,6 +827,7 @@ int main(void)
         SL_CASE(wrong_or_used_challenge_is_refused_and_the_right_one_is_not),
         SL_CASE(authority_restarted_in_the_middle_of_its_work_goes_on),
         SL_CASE(gateway_restarted_in_the_middle_of_a_rekey_comes_back),
+        SL_CASE(rekey_of_an_sa_that_dies_meanwhile_is_not_reported_as_done),
         SL_CASE(random_storms_and_a_restart_end_connected),
         SL_CASE(same_seed_gives_the_same_run),
     };
