@@ -34,14 +34,14 @@ static bool host_name(struct sl_bytes v)
     return true;
 }
 
-/* RFC 5280 4.2.1.6: an rfc822Name is IA5; what is no letter would not survive being written. */
+/* RFC 5280 4.2.1.6: an rfc822Name is IA5; what is printed escaped would not be read back. */
 static bool mailbox(const char *value)
 {
     const char *at = strrchr(value, '@');
     if (!at || at == value || !host_name(sl_str(at + 1)))
         return false;
     for (const char *s = value; s < at; s++)
-        if (*s <= ' ' || *s > '~')
+        if (*s <= ' ' || *s > '~' || *s == '\\')
             return false;
     return true;
 }

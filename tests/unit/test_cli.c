@@ -1,6 +1,7 @@
 /*
  * The command `sealane` in this process: words to requests, answers to text and exit status, against a
  * control server that answers by script; and the documentation made from its tables is in step.
+ * CTEST: threads
  */
 #include "src/cmd/sealane/cli.h"
 #include "support/support.h"

@@ -1,6 +1,7 @@
 /*
  * Keys held elsewhere, given to libcrypto: certificates, requests, CRLs, OCSP answers and CMS
  * messages made with them are read by libcrypto with plain keys and by the openssl command.
+ * CTEST: threads
  */
 #include "sealane/key.h"
 #include "support/support.h"

@@ -42,6 +42,7 @@ START_TEST(parse_refuses_what_is_no_id)
                                        "email:@b",
                                        "email:\xff@b",
                                        "email:a b@c",
+                                       "email:a\\b@c",
                                        "email:a\n@b",
                                        "ip:1.2.3",
                                        "dn:",
