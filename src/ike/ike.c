@@ -38,11 +38,6 @@ void sl_ike_free(struct sl_ike *ike)
 {
     if (!ike)
         return;
-    /* Exchanges first: each owns the SA that it is making, which is in the list as well. */
-    for (struct ike_isa *sa = ike->sas; sa; sa = sa->next) {
-        xchg_free(sa->out);
-        xchg_free(sa->in);
-    }
     while (ike->sas)
         isa_free(ike->sas);
     conns_free(ike);

@@ -43,7 +43,7 @@ void sim_authority_challenge(struct sim_authority *a, const char *name, char out
 void sim_authority_revoke(struct sim_authority *a, const char *serial);
 /* Approves the one request that waits. */
 void sim_authority_approve(struct sim_authority *a);
-void sim_authority_crls(struct sim_authority *a); /* makes all of them anew */
+void sim_authority_crls(struct sim_authority *a);                    /* makes all of them anew */
 void sim_authority_crl(struct sim_authority *a, struct sl_buf *der); /* of the issuing CA */
 
 #endif

@@ -351,16 +351,24 @@ void sim_identity_decide(struct sim_gw *gw, uint64_t id, const struct sl_decisio
 
 /* ---- what IKE tells ------------------------------------------------------------------------------ */
 
+/* The id in "replaces IKE SA 7, ..."; 0: there is none. */
+static uint64_t replaced_sa(const char *text)
+{
+    static const char words[] = "replaces IKE SA ";
+    return strncmp(text, words, sizeof(words) - 1) == 0
+               ? strtoull(text + sizeof(words) - 1, NULL, 10)
+               : 0;
+}
+
 void sim_identity_event(struct sim_device *d, const struct sl_ike_action *a)
 {
-    unsigned long long old = 0;
+    const uint64_t old = replaced_sa(a->text);
     char peer[SL_ID_TEXT];
     if (a->event == SL_IKE_EV_STORY || !d->audit)
         return;
     if (a->event == SL_IKE_EV_IKE_DOWN || a->event == SL_IKE_EV_IKE_FAILED)
         live_remove(live_at(d, a->ike_sa));
-    if (a->event == SL_IKE_EV_IKE_REKEYED && sscanf(a->text, "replaces IKE SA %llu", &old) == 1 &&
-        *live_at(d, old))
+    if (a->event == SL_IKE_EV_IKE_REKEYED && old && *live_at(d, old))
         (*live_at(d, old))->ike_sa = a->ike_sa;
     json_t *o = json_pack("{s:s, s:s, s:I, s:s, s:s}", "event", sl_ike_event_name(a->event),
                           "connection", a->connection ? a->connection : "", "sa",

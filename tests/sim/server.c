@@ -32,7 +32,7 @@ void sim_servers_add(struct sim_servers *s, struct sim_server *server, const cha
 {
     if (s->n == SIM_SERVERS_MAX || strlen(prefix) >= sizeof(server->prefix))
         abort();
-    strcpy(server->prefix, prefix);
+    memcpy(server->prefix, prefix, strlen(prefix) + 1);
     s->server[s->n++] = server;
 }
 
