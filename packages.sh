@@ -6,7 +6,7 @@ sl_packages_build="gcc clang cmake ninja-build pkg-config libc6-dev libssl-dev l
     libldap-dev libevent-dev libsqlite3-dev libjansson-dev libconfuse-dev libseccomp-dev libcap-ng-dev
     libmnl-dev check libsubunit-dev"
 sl_packages_demo="iproute2 iputils-ping iperf3 tcpdump tshark openssl slapd ldap-utils jq procps curl"
-sl_packages_test="debootstrap clang-format clang-tidy libclang-rt-14-dev llvm-14 mandoc nftables nginx-light sqlite3
+sl_packages_test="debootstrap xxd clang-format clang-tidy libclang-rt-14-dev llvm-14 mandoc nftables nginx-light sqlite3
     python3 python3-scapy python3-cryptography strongswan-charon strongswan-swanctl strongswan-pki
     libcharon-extra-plugins libstrongswan-extra-plugins libstrongswan-standard-plugins scep gcovr"
 
