@@ -17,7 +17,7 @@ chmod 755 "$LAB" # the roles have users of their own
 NA=sla-$$ NB=slb-$$ NN=sln-$$
 OUT_A=10.99.0.1 OUT_B=10.99.0.2 IN_A=10.11.0.1 IN_B=10.12.0.1
 NET_A=10.11.0.0/24 NET_B=10.12.0.0/24
-PIDS=() SPACES=() FAILED=0 PASSED=0 SKIPPED=0
+PIDS=() SPACES=() FAILED=0 PASSED=0
 CHARON=${SWAN_CHARON:-/usr/lib/ipsec/charon}
 
 say() { printf '\n== %s\n' "$*"; }
