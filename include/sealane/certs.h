@@ -74,9 +74,16 @@ SL_MUST_USE enum sl_rc sl_certs_load(struct sl_certs *list, struct sl_bytes pem_
 #define SL_PATH_EXTRA   1024 /* intermediates handed in, of all sources */
 #define SL_RSA_MAX_BITS 8192 /* larger keys cost more than an honest peer needs */
 
+/* Beside RFC 5280; STRICT adds rules of CA/Browser kind that harm nobody else. */
+enum sl_profile { SL_PROFILE_RFC5280 = 0, SL_PROFILE_STRICT };
+
+#define SL_PATH_POLICIES_MAX 32
 struct sl_path {
     struct sl_cert *cert[SL_PATH_MAX]; /* [0] end entity, [n-1] anchor */
     size_t n;
+    /* The user-constrained policy set (RFC 5280 6.1.5), OIDs as text; 2.5.29.32.0: any. */
+    char policy[SL_PATH_POLICIES_MAX][64];
+    size_t policy_n;
 };
 void sl_path_clear(struct sl_path *p);
 
@@ -91,6 +98,11 @@ struct sl_path_params {
     size_t eku_n;
     bool any_use; /* key usage and EKU of the end entity are not looked at */
     bool strict; /* also what RFC 5280 demands of issuers only: key identifiers, key usage of CAs */
+    enum sl_profile profile;
+    const char *const *policy; /* user-initial-policy-set, OIDs; none: any-policy (6.1.1 (c)) */
+    size_t policy_n;
+    bool explicit_policy, inhibit_any, inhibit_mapping; /* 6.1.1 (e) to (g) */
+    uint8_t max_depth; /* intermediates that are not self-issued; 0: what SL_PATH_MAX leaves */
 };
 /*
  * One path from peer[0] to an anchor. A certificate of the peer past the first that cannot be read
