@@ -8,6 +8,7 @@
 #ifndef SEALANE_CONFIG_H
 #define SEALANE_CONFIG_H
 
+#include "sealane/certs.h"
 #include "sealane/crypto.h"
 #include "sealane/decision.h"
 #include "sealane/log.h"
@@ -31,8 +32,12 @@ struct sl_conf_trust {
     int64_t deadline_ms;                  /* all fetching of one decision; default 5000 */
     bool ocsp, crl;                       /* sources used, default both; OCSP first */
     bool ocsp_nonce;                      /* default false */
-    struct sl_conf_strings eku; /* allowed EKU OIDs or names; empty: ipsecIKE, any, or absent */
-    uint16_t min_rsa_bits;      /* default 2048 */
+    struct sl_conf_strings eku;    /* allowed EKU OIDs or names; empty: ipsecIKE, any, or absent */
+    uint16_t min_rsa_bits;         /* default 2048 */
+    enum sl_profile profile;       /* default rfc5280 */
+    struct sl_conf_strings policy; /* user-initial-policy-set, OIDs; empty: any-policy */
+    bool explicit_policy, inhibit_any_policy, inhibit_policy_mapping; /* default false */
+    uint16_t max_depth; /* intermediates that are not self-issued; 0: no limit of its own */
 };
 
 /* scep NAME { ... }: an enrolment server */
