@@ -38,6 +38,9 @@ struct sl_conf_trust {
     struct sl_conf_strings policy; /* user-initial-policy-set, OIDs; empty: any-policy */
     bool explicit_policy, inhibit_any_policy, inhibit_policy_mapping; /* default false */
     uint16_t max_depth; /* intermediates that are not self-issued; 0: no limit of its own */
+    /* Not of the file; `sealane cert verify` sets them. */
+    bool any_use;          /* key usage and EKU of the end entity are not looked at */
+    bool no_intermediates; /* max_depth is 0 and counts */
 };
 
 /* scep NAME { ... }: an enrolment server */

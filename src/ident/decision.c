@@ -206,7 +206,8 @@ static bool step_path(struct sl_decision *x, struct sl_now now, struct sl_err *e
                                      .explicit_policy = conf->explicit_policy,
                                      .inhibit_any = conf->inhibit_any_policy,
                                      .inhibit_mapping = conf->inhibit_policy_mapping,
-                                     .max_depth = (uint8_t)conf->max_depth };
+                                     .max_depth = (uint8_t)conf->max_depth,
+                                     .any_use = conf->any_use };
     put_text(x->evidence, "trust", conf->name);
     if (sl_path_build(&x->path, &params, err) != SL_OK) {
         SL_AUTO(sl_cert) *leaf = NULL;
