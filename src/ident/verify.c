@@ -19,6 +19,8 @@
 
 #define TRUST        "given"
 #define DEADLINE_MS  5000
+#define FETCH_ONE_MS 3000
+#define FETCH_ALL_MS 15000
 #define GRACE_S      86400
 #define TURNS_MAX    100000 /* questions and timers of one validation; more is a bug, not work */
 #define PEM_MAX      ((size_t)128 << 20)
@@ -212,28 +214,18 @@ static void make_section(struct section *s, const struct sl_verify_rules *rules,
 }
 
 /* ---- driving the decider ------------------------------------------------------------------------------ */
-static void answer_question(struct sl_decider *d, const struct sl_question *q,
-                            const struct sl_verify_shell *shell, bool fetching, struct sl_now now)
-{
-    SL_AUTO_BUF body = { 0 };
-    struct sl_err err;
-    sl_err_reset(&err);
-    enum sl_rc rc = SL_UNAVAILABLE;
-    if (q->type != SL_ASK_FETCH)
-        return; /* searches and pre-shared keys belong to connections */
-    if (fetching)
-        rc = shell->fetch(shell->ctx, q, &body, &err);
-    else
-        (void)SL_FAIL(&err, rc, "fetching is switched off");
-    sl_decider_answer_fetch(d, q->id, rc, sl_err_text(&err), sl_buf_bytes(&body), now);
-}
-
 struct drive {
     struct sl_decider *d;
     const struct sl_verify_shell *shell;
     const struct sl_verify_rules *rules;
     bool fetching;
-    int64_t jumped_ns; /* timers come due at once when there is nothing to wait for */
+    int64_t spent_ns; /* by fetching */
+    /*
+     * Added to the clock for the decider: timers come due at once when there is nothing to wait for,
+     * and fetches, which come one after another here, take no time, so that a dead responder leaves
+     * the CRL its turn.
+     */
+    int64_t jumped_ns;
 };
 
 static struct sl_now now_of(const struct drive *v)
@@ -245,6 +237,40 @@ static struct sl_now now_of(const struct drive *v)
     return now;
 }
 
+static enum sl_rc fetch(struct drive *v, const struct sl_question *q, struct sl_buf *body,
+                        struct sl_err *err)
+{
+    struct sl_question short_q = *q;
+    int64_t left_ms = FETCH_ALL_MS - v->spent_ns / SL_NS_PER_MS;
+    if (!v->fetching)
+        return SL_FAIL(err, SL_UNAVAILABLE, "fetching is switched off");
+    if (left_ms <= 0)
+        return SL_FAIL(err, SL_TIMEOUT, "the %d s for all fetching are used up",
+                       FETCH_ALL_MS / 1000);
+    if (left_ms > FETCH_ONE_MS)
+        left_ms = FETCH_ONE_MS;
+    if (short_q.timeout_ms > left_ms)
+        short_q.timeout_ms = left_ms;
+    int64_t begun_ns = v->shell->now(v->shell->ctx).mono_ns;
+    enum sl_rc rc = v->shell->fetch(v->shell->ctx, &short_q, body, err);
+    int64_t took_ns = v->shell->now(v->shell->ctx).mono_ns - begun_ns;
+    v->spent_ns += took_ns;
+    v->jumped_ns -= took_ns;
+    return rc;
+}
+
+static void answer_question(struct drive *v, const struct sl_question *q)
+{
+    SL_AUTO_BUF body = { 0 };
+    struct sl_err err;
+    sl_err_reset(&err);
+    if (q->type != SL_ASK_FETCH)
+        return; /* searches and pre-shared keys belong to connections */
+    uint64_t id = q->id;
+    enum sl_rc rc = fetch(v, q, &body, &err);
+    sl_decider_answer_fetch(v->d, id, rc, sl_err_text(&err), sl_buf_bytes(&body), now_of(v));
+}
+
 /* The finished validation, owned by the caller; NULL: it does not end, which is a bug. */
 static struct sl_decision *drive(struct drive *v)
 {
@@ -254,7 +280,7 @@ static struct sl_decision *drive(struct drive *v)
         if (x)
             return x;
         if (sl_decider_next(v->d, &q)) {
-            answer_question(v->d, &q, v->shell, v->fetching, now_of(v));
+            answer_question(v, &q);
             continue;
         }
         int64_t at = sl_decider_next_timer_ns(v->d);

@@ -2,10 +2,9 @@
  * cert verify, cert explain: validation of a certificate from files, without the daemon; one case or a
  * batch of them, a line each.
  */
-#include "src/cmd/sealane/cli.h"
+#include "src/cmd/sealane/cert.h"
 
 #include "sealane/time.h"
-#include "sealane/verify.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -234,7 +233,7 @@ static enum cli_exit fail(struct cli *cli, const struct command *cmd, const stru
 
 enum cli_exit run_cert_verify(struct cli *cli, const struct command *cmd, const json_t *args)
 {
-    struct sl_verify_shell shell = { .now = clock_now };
+    struct cert_fetch *fetch = NULL;
     struct sl_verify_ask ask = { 0 };
     struct sl_err err;
     enum cli_exit status;
@@ -242,6 +241,11 @@ enum cli_exit run_cert_verify(struct cli *cli, const struct command *cmd, const 
     sl_err_reset(&err);
     if (make_ask(&ask, args, &err) == SL_OK && *batch && ask.has_leaf)
         (void)SL_FAIL(&err, SL_USAGE, "LEAF and --batch exclude each other");
+    if (err.rc == SL_OK && !ask.rules.no_fetch)
+        (void)!cert_fetch_new(&fetch, cli, &err);
+    struct sl_verify_shell shell = { .ctx = fetch,
+                                     .now = clock_now,
+                                     .fetch = fetch ? cert_fetch_ask : NULL };
     if (err.rc != SL_OK) {
         status = fail(cli, cmd, &err);
     } else if (*batch) {
@@ -259,5 +263,6 @@ enum cli_exit run_cert_verify(struct cli *cli, const struct command *cmd, const 
         json_decref(answer);
     }
     sl_verify_ask_clear(&ask);
+    cert_fetch_free(fetch);
     return status;
 }
