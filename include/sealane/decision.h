@@ -151,6 +151,23 @@ SL_MUST_USE enum sl_rc sl_decider_anchor_hashes(const struct sl_decider *d, cons
 SL_MUST_USE enum sl_rc sl_decider_start(struct sl_decider *d, const struct sl_decision_ask *ask,
                                         struct sl_now now, void *ctx, struct sl_decision **out,
                                         struct sl_err *err);
+/*
+ * Validation alone: path, revocation and, where one is given, the ID's binding, under a trust section
+ * and without a connection. It ends as decisions do; what passes ends in SL_AUTH_NOT_ASKED, on which
+ * nothing can be built. The evidence has "trust", "path", "policies", "candidates", "revocation" and,
+ * with an ID, "binding".
+ */
+struct sl_validate_ask {
+    const char *trust;                  /* configured section */
+    struct sl_bytes cert[SL_CHAIN_MAX]; /* DER, [0] the end entity */
+    size_t cert_n;
+    struct sl_bytes ocsp[SL_CHAIN_MAX]; /* DER OCSPResponses at hand */
+    size_t ocsp_n;
+    const struct sl_id *id; /* NULL: not looked at */
+};
+SL_MUST_USE enum sl_rc sl_decider_validate(struct sl_decider *d, const struct sl_validate_ask *ask,
+                                           struct sl_now now, void *ctx, struct sl_decision **out,
+                                           struct sl_err *err);
 bool sl_decider_next(struct sl_decider *d,
                      struct sl_question *q); /* false: no more questions now */
 void sl_decider_answer_fetch(struct sl_decider *d, uint64_t id, enum sl_rc rc, const char *text,

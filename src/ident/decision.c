@@ -199,7 +199,15 @@ static bool step_path(struct sl_decision *x, struct sl_now now, struct sl_err *e
                                      .now_utc_s = now.utc_s,
                                      .min_rsa_bits = conf->min_rsa_bits,
                                      .eku = (const char *const *)conf->eku.v,
-                                     .eku_n = conf->eku.n };
+                                     .eku_n = conf->eku.n,
+                                     .profile = conf->profile,
+                                     .policy = (const char *const *)conf->policy.v,
+                                     .policy_n = conf->policy.n,
+                                     .explicit_policy = conf->explicit_policy,
+                                     .inhibit_any = conf->inhibit_any_policy,
+                                     .inhibit_mapping = conf->inhibit_policy_mapping,
+                                     .max_depth = (uint8_t)conf->max_depth,
+                                     .any_use = conf->any_use };
     put_text(x->evidence, "trust", conf->name);
     if (sl_path_build(&x->path, &params, err) != SL_OK) {
         SL_AUTO(sl_cert) *leaf = NULL;
@@ -294,6 +302,28 @@ static bool step_revocation(struct sl_decision *x, struct sl_now now, bool *wait
 }
 
 /* ---- 3. the ID's binding (RFC 4945 3.1) --------------------------------------------------------------------- */
+static void put_binding(struct sl_decision *x)
+{
+    json_t *o = json_object();
+    put_text(o, "rule", x->match.rule);
+    put_text(o, "value", x->match.value);
+    put(x->evidence, "binding", o);
+    x->has_binding = &x->match;
+}
+
+/* Validation alone: the ID, where one is asked about. */
+static bool step_name(struct sl_decision *x, struct sl_err *err)
+{
+    char text[SL_ID_TEXT];
+    if (!x->with_id)
+        return true;
+    put_text(x->evidence, "id", sl_id_text(text, &x->ask.id));
+    if (sl_id_in_cert(&x->ask.id, x->path.cert[0], NULL, &x->match, err) != SL_OK)
+        return false;
+    put_binding(x);
+    return true;
+}
+
 static bool step_binding(struct sl_decision *x, struct sl_err *err)
 {
     const struct sl_conf_connection *conn = x->conn;
@@ -321,11 +351,7 @@ static bool step_binding(struct sl_decision *x, struct sl_err *err)
                       sl_id_text(text, id), conn->name, sl_id_text(want, &conn->id_remote));
         return false;
     }
-    json_t *o = json_object();
-    put_text(o, "rule", x->match.rule);
-    put_text(o, "value", x->match.value);
-    put(x->evidence, "binding", o);
-    x->has_binding = &x->match;
+    put_binding(x);
     return true;
 }
 
@@ -620,13 +646,14 @@ static void say_accept(struct sl_decision *x, const char *text)
 static bool step(struct sl_decision *x, struct sl_now now, bool *waiting, struct sl_err *err)
 {
     *waiting = false;
+    bool psk = x->conn && x->conn->auth == SL_METHOD_PSK;
     switch (x->phase) {
     case PHASE_PATH:
-        return x->conn->auth == SL_METHOD_PSK || step_path(x, now, err);
+        return psk || step_path(x, now, err);
     case PHASE_REVOCATION:
-        return x->conn->auth == SL_METHOD_PSK || step_revocation(x, now, waiting, err);
+        return psk || step_revocation(x, now, waiting, err);
     case PHASE_BINDING:
-        return step_binding(x, err);
+        return x->validation ? step_name(x, err) : step_binding(x, err);
     case PHASE_POSSESSION:
         return step_possession(x, now, waiting, err);
     case PHASE_DIRECTORY:
@@ -648,6 +675,12 @@ void decision_advance(struct sl_decision *x, struct sl_now now)
         if (!step(x, now, &waiting, &err)) {
             if (!waiting)
                 refuse_err(x, &err);
+            return;
+        }
+        if (x->validation && x->phase == PHASE_BINDING) {
+            x->verdict.rc = SL_AUTH_NOT_ASKED; /* never an acceptance */
+            x->verdict.reask_utc_s = x->reask_utc_s;
+            finish(x, "good");
             return;
         }
         if (x->phase == PHASE_POLICY) {
@@ -719,17 +752,16 @@ static bool admit(struct sl_decision *x, struct sl_err *err)
     return true;
 }
 
-enum sl_rc sl_decider_start(struct sl_decider *d, const struct sl_decision_ask *ask,
-                            struct sl_now now, void *ctx, struct sl_decision **out,
-                            struct sl_err *err)
+/* A running decision whose ask is copied; NULL: no memory. */
+static struct sl_decision *begin(struct sl_decider *d, const struct sl_decision_ask *ask, void *ctx)
 {
     struct sl_decision *x = calloc(1, sizeof(*x));
     if (!x)
-        return SL_FAIL_MEM(err);
+        return NULL;
     x->evidence = json_object();
     if (!x->evidence || !copy_ask(x, ask)) {
         sl_decision_free(x);
-        return SL_FAIL_MEM(err);
+        return NULL;
     }
     x->decider = d;
     x->ctx = ctx;
@@ -741,6 +773,16 @@ enum sl_rc sl_decider_start(struct sl_decider *d, const struct sl_decision_ask *
     if (x->next)
         x->next->place = &x->next;
     d->running = x;
+    return x;
+}
+
+enum sl_rc sl_decider_start(struct sl_decider *d, const struct sl_decision_ask *ask,
+                            struct sl_now now, void *ctx, struct sl_decision **out,
+                            struct sl_err *err)
+{
+    struct sl_decision *x = begin(d, ask, ctx);
+    if (!x)
+        return SL_FAIL_MEM(err);
     put_ask(x);
     if (out)
         *out = x;
@@ -750,5 +792,35 @@ enum sl_rc sl_decider_start(struct sl_decider *d, const struct sl_decision_ask *
         decision_advance(x, now);
     else
         refuse_err(x, &why);
+    return SL_OK;
+}
+
+enum sl_rc sl_decider_validate(struct sl_decider *d, const struct sl_validate_ask *ask,
+                               struct sl_now now, void *ctx, struct sl_decision **out,
+                               struct sl_err *err)
+{
+    struct sl_decision_ask whole = { .possession = SL_POSSESSION_NOT_ASKED, .cert_n = ask->cert_n };
+    memcpy(whole.cert, ask->cert, sizeof(whole.cert));
+    if (ask->ocsp_n)
+        whole.ocsp = ask->ocsp[0];
+    if (ask->id)
+        whole.id = *ask->id;
+    struct sl_decision *x = begin(d, &whole, ctx);
+    if (!x)
+        return SL_FAIL_MEM(err);
+    x->validation = true;
+    x->with_id = ask->id != NULL;
+    if (out)
+        *out = x;
+    for (size_t i = 0; i < d->config->trust_n; i++)
+        if (strcmp(d->config->trust[i].name, ask->trust) == 0)
+            x->trust = &d->trust[i];
+    if (x->trust) {
+        decision_advance(x, now);
+        return SL_OK;
+    }
+    char why[128];
+    snprintf(why, sizeof(why), "trust section %.64s does not exist", ask->trust);
+    refuse(x, SL_CONFIG_REFERENCE, why);
     return SL_OK;
 }

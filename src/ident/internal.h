@@ -170,6 +170,7 @@ struct sl_decision {
     uint8_t *copy; /* what ask's views point to */
     enum phase phase;
     bool finished;
+    bool validation, with_id; /* path, revocation and perhaps binding only */
 
     const struct sl_conf_connection *conn;
     struct trust *trust;

@@ -138,6 +138,7 @@ void show_ca_revoke(struct cli *cli, const json_t *args, const json_t *data);
 void show_ca_crl(struct cli *cli, const json_t *args, const json_t *data);
 void show_certificate(FILE *f, const json_t *cert);
 enum cli_exit run_enroll(struct cli *cli, const struct command *cmd, const json_t *args);
+enum cli_exit run_cert_verify(struct cli *cli, const struct command *cmd, const json_t *args);
 enum cli_exit run_audit_tail(struct cli *cli, const struct command *cmd, const json_t *args);
 enum cli_exit run_audit_show(struct cli *cli, const struct command *cmd, const json_t *args);
 enum cli_exit run_audit_query(struct cli *cli, const struct command *cmd, const json_t *args);

@@ -91,6 +91,66 @@ static const struct arg policy_test_args[] = {
       "connection it would use; needed when there are several" },
     END,
 };
+#define CERT_ARGS                                                                                       \
+    { ARG_LIST, "--anchor", "FILE", "anchor", false, "trust anchors, PEM or DER; at least one" },       \
+        { ARG_LIST, "--intermediate",                                                                   \
+          "FILE",   "intermediate",                                                                     \
+          false,    "certificates for the path, not trusted" },                                         \
+        { ARG_LIST, "--crl", "FILE", "crl", false, "CRLs: complete, delta or indirect" },               \
+        { ARG_LIST, "--ocsp", "FILE", "ocsp", false, "OCSP responses in DER" },                         \
+        { ARG_TEXT, "--time", "TIME",                                                                   \
+          "time",   false,    "as of then: 2026-11-23T17:00:00Z, or seconds since 1970; default now" }, \
+        { ARG_TEXT,                                                                                     \
+          "--id",                                                                                       \
+          "ID",                                                                                         \
+          "name",                                                                                       \
+          false,                                                                                        \
+          "a name that must be in the certificate: dns:, ip:, email: or dn:; without: none" },          \
+        { ARG_TEXT,                                                                                     \
+          "--eku",                                                                                      \
+          "OID",                                                                                        \
+          "eku",                                                                                        \
+          false,                                                                                        \
+          "the extended key usage instead of the rule for IKE (absent, any or ipsecIKE); none: "        \
+          "neither it nor key usage of the end entity is looked at" },                                  \
+        { ARG_LIST, "--policy", "OID",                                                                  \
+          "policy", false,      "certificate policies that are acceptable; without: any" },             \
+        { ARG_FLAG, "--any-policy", NULL, "any_policy", false, "any policy is acceptable" },            \
+        { ARG_FLAG, "--explicit-policy",                                                                \
+          NULL,     "explicit_policy",                                                                  \
+          false,    "an acceptable policy must hold for the whole path" },                              \
+        { ARG_FLAG, "--inhibit-any", NULL, "inhibit_any", false, "anyPolicy in CAs counts not" },       \
+        { ARG_FLAG, "--inhibit-mapping",                                                                \
+          NULL,     "inhibit_mapping",                                                                  \
+          false,    "policies are not mapped to others" },                                              \
+        { ARG_TEXT,                                                                                     \
+          "--revocation",                                                                               \
+          "MODE",                                                                                       \
+          "revocation",                                                                                 \
+          false,                                                                                        \
+          "require, grace (up to 24h past nextUpdate) or off; default require when --crl or "           \
+          "--ocsp is given or fetching is allowed, else off" },                                         \
+        { ARG_NUMBER,  "--max-depth", "N",                                                              \
+          "max_depth", false,         "so many intermediates that are not self-issued; default 8" },    \
+        { ARG_TEXT, "--profile", "PROFILE", "profile", false, "rfc5280 (default) or strict" },          \
+    {                                                                                                   \
+        ARG_FLAG, "--no-fetch", NULL, "no_fetch", false, "ask no server for anything"                   \
+    }
+static const struct arg cert_verify_args[] = {
+    { ARG_TEXT, NULL, "LEAF", "leaf", false,
+      "the certificate, PEM or DER; more in the same file are intermediates" },
+    { ARG_TEXT, "--batch", "FILE", "batch", false,
+      "instead of LEAF: a request in JSON a line, answered by a verdict in JSON a line; the other "
+      "options hold for what a request does not say; -: standard input" },
+    CERT_ARGS,
+    END,
+};
+static const struct arg cert_explain_args[] = {
+    { ARG_TEXT, NULL, "LEAF", "leaf", true,
+      "the certificate, PEM or DER; more in the same file are intermediates" },
+    CERT_ARGS,
+    END,
+};
 static const struct arg audit_tail_args[] = {
     { ARG_NUMBER, "-n", "COUNT", "count", false, "how many; default 10" },
     { ARG_FLAG, "-f", NULL, "follow", false, "go on with what is added" },
@@ -150,6 +210,10 @@ static const struct command commands[] = {
       policy_test_args, show_policy, judge_policy, NULL, 60000 },
     { "policy", "refresh", "fetch revocation data anew and decide again about live peers", NULL,
       show_refresh, NULL, NULL, 60000 },
+    { "cert", "verify", "is a certificate good, from files and without the daemon",
+      cert_verify_args, NULL, NULL, run_cert_verify, 0 },
+    { "cert", "explain", "the same as a story: what was tried, why it died, what would help",
+      cert_explain_args, NULL, NULL, run_cert_verify, 0 },
     { "ca", "init", "make the keys and certificates of the embedded CA", ca_init_args, show_ca_init,
       NULL, NULL, 120000 },
     { "ca", "challenge", "make a one-time challenge for a device", ca_challenge_args,
