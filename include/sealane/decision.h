@@ -56,7 +56,8 @@ struct sl_decision_ask {
     struct sl_id id_local;              /* ours, as sent or asked for by the peer; type 0: none */
     struct sl_bytes cert[SL_CHAIN_MAX]; /* DER, [0] the end entity */
     size_t cert_n;
-    struct sl_bytes ocsp;          /* DER OCSPResponse handed over in IKE (RFC 4806), or empty */
+    struct sl_bytes ocsp[SL_CHAIN_MAX]; /* DER OCSPResponses handed over in IKE (RFC 4806) */
+    size_t ocsp_n;
     enum sl_possession possession; /* NOT_ASKED: policy test, never an accept of an SA */
     enum sl_sig sig;               /* of signature */
     struct sl_bytes octets;        /* signed octets (RFC 7296 2.15) */

@@ -89,11 +89,14 @@ static bool copy_ask(struct sl_decision *x, const struct sl_decision_ask *ask)
     x->ask = *ask;
     if (x->ask.cert_n > SL_CHAIN_MAX)
         x->ask.cert_n = SL_CHAIN_MAX;
-    struct sl_bytes *views[SL_CHAIN_MAX + 3];
+    if (x->ask.ocsp_n > SL_CHAIN_MAX)
+        x->ask.ocsp_n = SL_CHAIN_MAX;
+    struct sl_bytes *views[2 * SL_CHAIN_MAX + 2];
     size_t n = 0, total = 0;
     for (size_t i = 0; i < x->ask.cert_n; i++)
         views[n++] = &x->ask.cert[i];
-    views[n++] = &x->ask.ocsp;
+    for (size_t i = 0; i < x->ask.ocsp_n; i++)
+        views[n++] = &x->ask.ocsp[i];
     views[n++] = &x->ask.octets;
     views[n++] = &x->ask.auth;
     for (size_t i = 0; i < n; i++)

@@ -164,15 +164,33 @@ static void look_at_files(struct sl_decision *x, size_t i, bool only_revoked, in
     }
 }
 
+/*
+ * The responses that came with the peer, until one settles it; each may be any certificate's of the
+ * path (RFC 4806 3.1). One that is no good is worth a word only for the peer's own certificate.
+ */
+static void look_at_handed_over(struct sl_decision *x, size_t i, struct sl_now now)
+{
+    struct cert_check *c = &x->check[i];
+    const struct sl_cert *cert = x->path.cert[i], *issuer = x->path.cert[i + 1];
+    for (size_t n = 0; n < x->ask.ocsp_n && !c->done; n++) {
+        struct sl_rev_answer a = { 0 };
+        struct sl_err err;
+        sl_err_reset(&err);
+        const enum sl_rc rc = sl_ocsp_check(x->ask.ocsp[n], cert, issuer, (struct sl_bytes){ 0 },
+                                            now.utc_s, &a, &err);
+        if (i == 0 || (rc != SL_REVOCATION_INVALID && rc != SL_REVOCATION_UNAVAILABLE))
+            take(c, cert, rc, &a, &err, "OCSP response handed over in IKE (RFC 4806)");
+        for (size_t k = 0; rc == SL_OK && k < c->n; k++)
+            if (c->source[k])
+                source_offer(x->decider, c->source[k], x->ask.ocsp[n], now);
+    }
+}
+
 /* What is known without asking anybody. */
 static void look_around(struct sl_decision *x, size_t i, struct sl_now now)
 {
     struct cert_check *c = &x->check[i];
     const struct sl_cert *cert = x->path.cert[i], *issuer = x->path.cert[i + 1];
-    const struct sl_conf_trust *conf = x->trust->conf;
-    struct sl_rev_answer a;
-    struct sl_err err;
-    sl_err_reset(&err);
     /*
      * What is known to say revoked is believed before anything that says otherwise: a peer may hand
      * over a response from before its revocation.
@@ -181,14 +199,8 @@ static void look_around(struct sl_decision *x, size_t i, struct sl_now now)
         if (c->source[k])
             look_at_source(c, c->source[k], cert, issuer, true, now.utc_s);
     look_at_files(x, i, true, now.utc_s);
-    if (i == 0 && x->ask.ocsp.len > 0 && conf->ocsp && !c->done) {
-        enum sl_rc rc =
-            sl_ocsp_check(x->ask.ocsp, cert, issuer, (struct sl_bytes){ 0 }, now.utc_s, &a, &err);
-        take(c, cert, rc, &a, &err, "OCSP response handed over in IKE (RFC 4806)");
-        for (size_t k = 0; rc == SL_OK && k < c->n; k++)
-            if (c->source[k])
-                source_offer(x->decider, c->source[k], x->ask.ocsp, now);
-    }
+    if (x->trust->conf->ocsp)
+        look_at_handed_over(x, i, now);
     for (size_t k = 0; k < c->n && !c->done; k++)
         if (c->source[k])
             look_at_source(c, c->source[k], cert, issuer, false, now.utc_s);

@@ -701,17 +701,19 @@ START_TEST(handed_over_ocsp_needs_no_fetch_and_is_kept)
     start(w);
     struct test_cert c = leaf_with(w, SAN AIA CDP);
     struct sl_decision_ask a = ask_for(&c, "dns:gw-a.example");
-    a.ocsp = test_ocsp(
+    a.ocsp_n = 1;
+    a.ocsp[0] = test_ocsp(
         &(struct test_ocsp_spec){ .cert = &c, .by = &w->ca, .status = V_OCSP_CERTSTATUS_GOOD });
     expect(w, &a, SL_OK);
-    a.ocsp = (struct sl_bytes){ 0 };
+    a.ocsp_n = 0;
     expect(w, &a, SL_OK);
     ck_assert_uint_eq(w->asked_ocsp + w->asked_crl, 0);
-    a.ocsp = test_ocsp(
+    a.ocsp_n = 1;
+    a.ocsp[0] = test_ocsp(
         &(struct test_ocsp_spec){ .cert = &c, .by = &w->ca, .status = V_OCSP_CERTSTATUS_REVOKED });
     expect(w, &a, SL_REVOKED);
     /* a response from before the revocation does not help any more */
-    a.ocsp = test_ocsp(
+    a.ocsp[0] = test_ocsp(
         &(struct test_ocsp_spec){ .cert = &c, .by = &w->ca, .status = V_OCSP_CERTSTATUS_GOOD });
     expect(w, &a, SL_REVOKED);
     finish(w);
