@@ -205,9 +205,9 @@ struct sl_bytes test_crl(const struct test_crl_spec *spec)
         MUST(X509_CRL_add0_revoked(crl, r));
         ASN1_INTEGER_free(serial);
     }
-    if (spec->number || spec->delta) {
+    if (spec->number >= 0) {
         ASN1_INTEGER *n = ASN1_INTEGER_new();
-        MUST(n && ASN1_INTEGER_set(n, spec->number));
+        MUST(n && ASN1_INTEGER_set(n, spec->number ? spec->number : 1));
         MUST(X509_CRL_add1_ext_i2d(crl, NID_crl_number, n, 0, 0));
         if (spec->delta)
             MUST(X509_CRL_add1_ext_i2d(crl, NID_delta_crl, n, 1, 0));

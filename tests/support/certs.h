@@ -39,7 +39,7 @@ struct test_crl_spec {
     const struct test_cert *by;
     int64_t from, to; /* thisUpdate default TEST_NOW - 1 h, nextUpdate + 1 day */
     bool no_next;
-    long number;         /* 0: none */
+    long number;         /* 0: 1; -1: none */
     long revoked[8];     /* serials, 0 ends */
     const char *reason;  /* of each entry: "keyCompromise" */
     const char *idp;     /* issuingDistributionPoint in libcrypto's syntax, "critical," in front */
