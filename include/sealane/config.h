@@ -198,6 +198,15 @@ struct sl_conf_authority {
     bool legacy;         /* single DES, 3DES and SHA-1 taken from SCEP clients; default false */
 };
 
+/* fetch { ... }: what the fetch process may connect to for URIs that certificates name */
+struct sl_conf_fetch {
+    struct sl_conf_strings allow, deny; /* prefixes; the longest decides */
+    struct sl_conf_strings rewrite;     /* "FROM=TO", URIs */
+    char *proxy;                        /* http://HOST:PORT; "" : none */
+    struct sl_conf_strings no_proxy;    /* hosts, .domains, prefixes, "*" */
+    uint64_t max_crl_bytes;             /* default 64 MiB */
+};
+
 struct sl_config {
     char *file; /* path it was read from, for messages */
     /* daemon { ... } */
@@ -241,6 +250,7 @@ struct sl_config {
     struct sl_conf_shunt *shunt;
     size_t shunt_n;
     struct sl_conf_authority authority;
+    struct sl_conf_fetch fetch;
 };
 
 /*

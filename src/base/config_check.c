@@ -346,6 +346,7 @@ void conf_check(struct conf_ctx *x, struct sl_config *c)
         case CONF_datapath:
         case CONF_audit:
         case CONF_authority:
+        case CONF_fetch:
         case CONF_KINDS:
             break;
         }
