@@ -249,14 +249,16 @@ enum sl_rc sl_decider_anchor_hashes(const struct sl_decider *d, const char *trus
 }
 
 /* ---- questions ---------------------------------------------------------------------------------------- */
-static void fetch_question(struct sl_question *q, struct source *s)
+static void fetch_question(const struct sl_decider *d, struct sl_question *q, struct source *s)
 {
     *q = (struct sl_question){ .type = SL_ASK_FETCH,
                                .id = s->question,
                                .timeout_ms = s->deadline_ms,
                                .uri = s->uri,
                                .from_cert = !s->configured,
-                               .max_bytes = SL_CRL_MAX_BYTES };
+                               .max_bytes = d->config->fetch.max_crl_bytes
+                                                ? (size_t)d->config->fetch.max_crl_bytes
+                                                : SL_CRL_MAX_BYTES };
     if (s->kind == SOURCE_OCSP) {
         q->accept = "application/ocsp-response";
         q->max_bytes = SL_OCSP_MAX_BYTES;
@@ -298,7 +300,7 @@ bool sl_decider_next(struct sl_decider *d, struct sl_question *q)
         return false;
     for (struct source *s = decider_source(d, NULL); s; s = decider_source(d, s)) {
         if (s->question && !s->asked) {
-            fetch_question(q, s);
+            fetch_question(d, q, s);
             d->to_ask--;
             return true;
         }

@@ -119,7 +119,7 @@ static bool copy_ask(struct sl_decision *x, const struct sl_decision_ask *ask)
 /* What only the search and the status of its paths needed. */
 static void clear_paths(struct sl_decision *x)
 {
-    revocation_clear(x);
+    revocation_reset(x);
     sl_path_finder_free(x->finder);
     x->finder = NULL;
     for (size_t i = 0; i < x->refused_n; i++)
@@ -300,7 +300,7 @@ static bool next_path(struct sl_decision *x, struct sl_err *err)
     sl_err_reset(&none);
     keep_refusal(x, err);
     x->has_path = NULL;
-    revocation_clear(x);
+    revocation_reset(x);
     sl_path_clear(&x->path);
     x->reask_utc_s = 0;
     if (x->refused_n < IDENT_PATHS_MAX &&

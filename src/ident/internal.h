@@ -140,6 +140,8 @@ void source_succeeded(struct sl_decider *d, struct source *s, struct sl_now now)
 /* CA certificates in DER, PEM or a PKCS #7 of certificates alone (RFC 5280 4.2.2.1). */
 enum sl_rc certs_read(struct sl_certs *out, struct sl_bytes in, const char *what,
                       struct sl_err *err);
+/* The next DER SEQUENCE of several, and in moves past it; empty: none. */
+struct sl_bytes der_next(struct sl_bytes *in);
 /* http and ldap URIs of caIssuers (RFC 5280 4.2.2.1); lent by c. */
 size_t cert_issuer_uris(const struct sl_cert *c, char uri[SL_CERT_URI_MAX][512]);
 /* TLS feature status_request (RFC 7633 4.2.3.1). */
@@ -333,7 +335,7 @@ int64_t decision_timer_ns(const struct sl_decision *x);
 
 /* The status of path[i]; false: still waiting. */
 bool revocation_advance(struct sl_decision *x, size_t i, struct sl_now now);
-void revocation_clear(struct sl_decision *x); /* of the path that was looked at */
+void revocation_reset(struct sl_decision *x); /* of the path that was looked at */
 
 /* ---- CRLs of one certificate (crls.c) ------------------------------------------------------------------ */
 struct crls_ask {

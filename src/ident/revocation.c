@@ -191,7 +191,7 @@ static void begin(struct sl_decision *x, size_t i, struct sl_now now)
     read_staples(x, i, now);
 }
 
-void revocation_clear(struct sl_decision *x)
+void revocation_reset(struct sl_decision *x)
 {
     for (size_t i = 0; i < SL_PATH_MAX; i++) {
         struct cert_check *c = &x->check[i];

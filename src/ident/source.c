@@ -358,6 +358,9 @@ static enum sl_rc take_crl(struct sl_decider *d, struct source *s, struct sl_byt
                            int64_t utc_s, struct sl_err *err)
 {
     SL_AUTO(sl_crl) *crl = NULL;
+    struct sl_bytes rest = body, one = der_next(&rest);
+    if (one.len && rest.len && der_next(&rest).len) /* several values of an LDAP attribute */
+        body = one;
     SL_TRY(sl_crl_read(&crl, body, err));
     if (sl_crl_this_update(crl) > utc_s + SL_REV_SKEW_S)
         return SL_FAIL(err, SL_REVOCATION_INVALID,
@@ -458,7 +461,8 @@ enum sl_rc source_take(struct sl_decider *d, struct source *s, struct sl_bytes d
 void source_offer(struct sl_decider *d, struct source *s, struct sl_bytes response,
                   struct sl_now now)
 {
-    if (s->kind == SOURCE_OCSP &&
+    /* What is known to be revoked, a response that the peer brings does not take back. */
+    if (s->kind == SOURCE_OCSP && !(s->have && s->answer.revoked) &&
         take_ocsp(d, s, response, (struct sl_bytes){ 0 }, now.utc_s, NULL) == SL_OK)
         source_succeeded(d, s, now);
 }

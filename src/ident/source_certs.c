@@ -4,14 +4,17 @@
  */
 #include "src/ident/internal.h"
 
+#include <openssl/asn1t.h>
 #include <openssl/err.h>
 #include <openssl/pkcs7.h>
 #include <openssl/x509v3.h>
 
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
 
+#define CERTS_BYTES_MAX ((size_t)4 * SL_CERT_MAX_BYTES)
 #define CERTS_MAX    32 /* taken from one answer */
 #define TLS_STATUS   5  /* status_request (RFC 6066 1.1) */
 
@@ -32,10 +35,9 @@ static enum sl_rc add_x509(struct sl_certs *out, const X509 *x, struct sl_err *e
 static enum sl_rc from_pkcs7(struct sl_certs *out, const PKCS7 *p7, const char *what,
                              struct sl_err *err)
 {
-    const STACK_OF(X509) *list =
-        PKCS7_type_is_signed(p7) && p7->d.sign ? p7->d.sign->cert : NULL;
+    const STACK_OF(X509) *list = PKCS7_type_is_signed(p7) && p7->d.sign ? p7->d.sign->cert : NULL;
     for (int i = 0; i < sk_X509_num(list) && i < CERTS_MAX; i++)
-        (void)add_x509(out, sk_X509_value(list, i), err); /* one that is no good spoils no other */
+        (void)add_x509(out, sk_X509_value(list, i), NULL); /* one that is no good spoils no other */
     return out->n ? SL_OK
                   : SL_FAIL(err, SL_CERT_MALFORMED,
                             "%s: a PKCS #7 without a certificate that can be used (RFC 5280 "
@@ -43,18 +45,80 @@ static enum sl_rc from_pkcs7(struct sl_certs *out, const PKCS7 *p7, const char *
                             what);
 }
 
+/* crossCertificatePair (RFC 4523 2.3): certificates for the CA and by it. */
+typedef struct {
+    X509 *forward, *reverse;
+} CERT_PAIR;
+ASN1_SEQUENCE(CERT_PAIR) = {
+    ASN1_EXP_OPT(CERT_PAIR, forward, X509, 0),
+    ASN1_EXP_OPT(CERT_PAIR, reverse, X509, 1),
+} static_ASN1_SEQUENCE_END(CERT_PAIR)
+
+static bool from_pair(struct sl_certs *out, struct sl_bytes der)
+{
+    const unsigned char *p = der.p;
+    ASN1_VALUE *v = ASN1_item_d2i(NULL, &p, (long)der.len, ASN1_ITEM_rptr(CERT_PAIR));
+    const CERT_PAIR *pair = (const CERT_PAIR *)v;
+    bool good = pair && p == der.p + der.len && (pair->forward || pair->reverse);
+    if (good && pair->forward)
+        (void)add_x509(out, pair->forward, NULL);
+    if (good && pair->reverse)
+        (void)add_x509(out, pair->reverse, NULL);
+    ASN1_item_free(v, ASN1_ITEM_rptr(CERT_PAIR));
+    return good;
+}
+
+struct sl_bytes der_next(struct sl_bytes *in)
+{
+    const unsigned char *p = in->p;
+    long len = 0;
+    int tag = 0, class = 0;
+    if (in->len == 0 || in->len > LONG_MAX)
+        return (struct sl_bytes){ 0 };
+    int rc = ASN1_get_object(&p, &len, &tag, &class, (long)in->len);
+    ERR_clear_error();
+    if (rc != V_ASN1_CONSTRUCTED || tag != V_ASN1_SEQUENCE || class != V_ASN1_UNIVERSAL)
+        return (struct sl_bytes){ 0 };
+    size_t n = (size_t)(p - in->p) + (size_t)len;
+    struct sl_bytes one = sl_bytes(in->p, n);
+    *in = sl_bytes(in->p + n, in->len - n);
+    return one;
+}
+
+/* The values of an LDAP attribute come one after another: certificates or pairs of them. */
+static enum sl_rc from_values(struct sl_certs *out, struct sl_bytes in, const char *what,
+                              struct sl_err *err)
+{
+    struct sl_bytes one;
+    while ((one = der_next(&in)).len && out->n < CERTS_MAX) {
+        SL_AUTO(sl_cert) *c = NULL;
+        if (sl_cert_read(&c, one, NULL) == SL_OK) {
+            if (!sl_certs_add(out, c))
+                return SL_FAIL_MEM(err);
+        } else {
+            (void)from_pair(out, one);
+        }
+    }
+    ERR_clear_error();
+    return out->n ? SL_OK
+                  : SL_FAIL(err, SL_CERT_MALFORMED, "%s: no certificate that can be read", what);
+}
+
 enum sl_rc certs_read(struct sl_certs *out, struct sl_bytes in, const char *what,
                       struct sl_err *err)
 {
     const unsigned char *p = in.p;
-    if (in.len == 0 || in.len > SL_CERT_MAX_BYTES * 4)
+    if (in.len == 0 || in.len > CERTS_BYTES_MAX)
         return SL_FAIL(err, SL_CERT_MALFORMED, "%s: %zu bytes; expected CA certificates", what,
                        in.len);
+    struct sl_bytes rest = in;
+    enum sl_rc rc;
     PKCS7 *p7 = d2i_PKCS7(NULL, &p, (long)in.len);
     ERR_clear_error();
-    enum sl_rc rc;
     if (p7 && p == in.p + in.len)
         rc = from_pkcs7(out, p7, what, err);
+    else if (der_next(&rest).len)
+        rc = from_values(out, in, what, err);
     else
         rc = sl_certs_load(out, in, what, err);
     PKCS7_free(p7);
