@@ -61,7 +61,9 @@ def expected(kind, condition, mode):
         return "OK"  # recorded as grace
     if condition == "expired":
         return "REVOCATION_STALE"
-    return "REVOCATION_UNAVAILABLE" if condition in HTTP_ONLY else "REVOCATION_INVALID"
+    if condition in HTTP_ONLY or (kind == "CRL over LDAP" and condition == "truncated"):
+        return "REVOCATION_UNAVAILABLE"  # an LDAP value that is not one DER structure is no value
+    return "REVOCATION_INVALID"
 
 
 # ---- certificates ---------------------------------------------------------------------------------
@@ -216,10 +218,12 @@ def make():
                                                  [x509.DirectoryName(lists.name)])]
             elif kind in ("OCSP direct", "OCSP delegated"):
                 real = condition in ("good", "revoked", "unknown")
-                port = OCSP + (kind == "OCSP delegated") if real else \
-                    NGINX if condition in ("404", "redirect loop", "redirect to a denied address") else RUDE
+                port = NGINX if condition in ("404", "redirect loop", "redirect to a denied address") else RUDE
+                url = f"http://{ADDRESS}:{port}/{at}"
+                if real:  # `openssl ocsp` takes what follows the first slash for the request
+                    url = f"http://{ADDRESS}:{OCSP + (kind == 'OCSP delegated')}"
                 extra.append(x509.AuthorityInformationAccess([x509.AccessDescription(
-                    x509.oid.AuthorityInformationAccessOID.OCSP, uri(f"http://{ADDRESS}:{port}/{at}"))]))
+                    x509.oid.AuthorityInformationAccessOID.OCSP, uri(url))]))
             if points:
                 extra.append(x509.CRLDistributionPoints(points))
             extra.append(x509.SubjectAlternativeName([x509.DNSName("gw.matrix.example")]))
