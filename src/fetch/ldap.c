@@ -10,6 +10,7 @@
 
 #include "sealane/time.h"
 
+#include <curl/curl.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <ldap.h>
@@ -107,7 +108,8 @@ static enum sl_rc connect_one(const struct search *s, const struct addrinfo *a, 
     enum sl_rc rc = connect_fd(s, fd, a, err);
     if (rc != SL_OK) {
         close(fd);
-        return SL_WRAP(err, "%s", sl_endpoint_text(text, &e));
+        (void)SL_WRAP(err, "%s", sl_endpoint_text(text, &e));
+        return rc;
     }
     *out = fd;
     return SL_OK;
@@ -147,6 +149,13 @@ static enum sl_rc ldap_failed(const struct search *s, const char *what, int e, s
     return SL_FAIL(err, rc, "%s: %s%s%s", what, ldap_err2string(e), *safe ? ": " : "", safe);
 }
 
+/* The system's CAs, where libcurl looks for them too; libldap has none without ldap.conf. */
+static bool set_ca(LDAP *ld)
+{
+    const char *file = curl_version_info(CURLVERSION_NOW)->cainfo;
+    return !file || ldap_set_option(ld, LDAP_OPT_X_TLS_CACERTFILE, file) == 0;
+}
+
 static bool set_options(const struct search *s)
 {
     int version = LDAP_VERSION3, demand = LDAP_OPT_X_TLS_DEMAND,
@@ -162,7 +171,7 @@ static bool set_options(const struct search *s)
                 ber_sockbuf_ctrl(sb, LBER_SB_OPT_SET_MAX_INCOMING, &max) == 1;
     if (good && s->target->uri.scheme == FETCH_LDAPS)
         good = ldap_set_option(s->ld, LDAP_OPT_X_TLS_REQUIRE_CERT, &demand) == 0 &&
-               ldap_set_option(s->ld, LDAP_OPT_X_TLS_PROTOCOL_MIN, &least) == 0 &&
+               ldap_set_option(s->ld, LDAP_OPT_X_TLS_PROTOCOL_MIN, &least) == 0 && set_ca(s->ld) &&
                ldap_set_option(s->ld, LDAP_OPT_X_TLS_NEWCTX, &client) == 0;
     return good;
 }
