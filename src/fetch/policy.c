@@ -271,3 +271,11 @@ void fetch_rules_clear(struct fetch_rules *r)
     free(r->proxy);
     *r = (struct fetch_rules){ 0 };
 }
+
+enum sl_rc fetch_rules_check(const struct sl_conf_fetch *c, struct sl_err *err)
+{
+    struct fetch_rules r;
+    SL_TRY(fetch_rules_init(&r, c, err));
+    fetch_rules_clear(&r);
+    return SL_OK;
+}
