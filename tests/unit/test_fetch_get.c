@@ -82,11 +82,14 @@ static void *run_server(void *arg)
 static bool set_up(void)
 {
     static int listener;
+    static bool done; /* in this process: cases share it when Check does not fork */
     struct ifreq lo = { .ifr_name = "lo", .ifr_flags = IFF_UP | IFF_RUNNING };
     struct sockaddr_in a = { .sin_family = AF_INET,
                              .sin_port = htons(8099),
                              .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
     pthread_t thread;
+    if (done)
+        return true;
     if (unshare(geteuid() ? CLONE_NEWUSER | CLONE_NEWNET : CLONE_NEWNET) < 0) {
         printf("skipped: no namespace of our own\n");
         return false;
@@ -96,6 +99,7 @@ static bool set_up(void)
     ck_assert(bind(listener, (struct sockaddr *)&a, sizeof(a)) == 0 && listen(listener, 8) == 0);
     ck_assert(pthread_create(&thread, NULL, run_server, &listener) == 0);
     ck_assert(fetch_global_init());
+    done = true;
     return true;
 }
 
