@@ -192,7 +192,7 @@ SL_MUST_USE bool sl_decision_story(struct sl_buf *out, const json_t *evidence);
 
 /*
  * Our own certificates' OCSP responses, fetched before a peer asks for them and refreshed at about
- * half their life. chain is borrowed and must outlive it, as must the decider; its issuers are
+ * half their life. chain and decider are borrowed and must be there for every look; its issuers are
  * looked for in the chain itself and among the decider's anchors and intermediates. trust: whose
  * deadline and nonce rule hold for fetching.
  */

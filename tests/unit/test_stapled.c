@@ -263,6 +263,7 @@ START_TEST(own_responses_are_not_asked_for_without_ocsp_uri_or_issuer)
     ck_ok(sl_decider_intermediates(w.d, "lab", w.mid.der, "mid.pem", &err), &err);
     pass(2);
     ck_assert_uint_eq(w.status.n, 1);
+    finish();
     setup(SAN AIA(LEAF_URI));
     struct sl_own *nowhere = NULL;
     ck_rc(sl_own_new(&nowhere, w.d, "nowhere", &w.chain, &err), SL_NOT_FOUND, &err);
