@@ -87,6 +87,7 @@ struct sl_path {
 };
 void sl_path_clear(struct sl_path *p);
 
+struct sl_path_budget;
 struct sl_path_params {
     const struct sl_certs *anchors;       /* also ones that are not self-issued */
     const struct sl_certs *intermediates; /* from configuration; may be NULL */
@@ -103,6 +104,8 @@ struct sl_path_params {
     size_t policy_n;
     bool explicit_policy, inhibit_any, inhibit_mapping; /* 6.1.1 (e) to (g) */
     uint8_t max_depth; /* intermediates that are not self-issued; 0: what SL_PATH_MAX leaves */
+    bool depth_zero;   /* max_depth 0 means none */
+    const struct sl_path_budget *budget; /* sealane/path.h; NULL: the defaults */
 };
 /*
  * One path from peer[0] to an anchor. A certificate of the peer past the first that cannot be read

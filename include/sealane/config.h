@@ -8,6 +8,7 @@
 #ifndef SEALANE_CONFIG_H
 #define SEALANE_CONFIG_H
 
+#include "sealane/certs.h"
 #include "sealane/crypto.h"
 #include "sealane/decision.h"
 #include "sealane/log.h"
@@ -24,15 +25,27 @@ struct sl_conf_trust {
     char *name;
     struct sl_conf_strings
         anchors; /* anchor = { "file.pem", ... }; PEM or DER files, or "authority" */
-    struct sl_conf_strings intermediates; /* optional extra certificates for path building */
-    struct sl_conf_strings crls;          /* local CRL files */
-    enum sl_revocation_mode revocation;   /* default hard */
-    int64_t grace_s;                      /* grace: how far past nextUpdate; default 24h */
-    int64_t deadline_ms;                  /* all fetching of one decision; default 5000 */
-    bool ocsp, crl;                       /* sources used, default both; OCSP first */
-    bool ocsp_nonce;                      /* default false */
-    struct sl_conf_strings eku; /* allowed EKU OIDs or names; empty: ipsecIKE, any, or absent */
-    uint16_t min_rsa_bits;      /* default 2048 */
+    struct sl_conf_strings intermediates;     /* optional extra certificates for path building */
+    struct sl_conf_strings crls;              /* local CRL files */
+    char *crl_dir;                            /* directory of such files; "" : none */
+    struct sl_conf_strings intermediate_uris; /* CA certificates to fetch and keep up to date */
+    bool aia;                                 /* missing issuers from caIssuers; default false */
+    enum sl_revocation_mode revocation;       /* default hard */
+    int64_t grace_s;                          /* grace: how far past nextUpdate; default 24h */
+    int64_t deadline_ms;                      /* all fetching of one decision; default 5000 */
+    bool ocsp, crl;                           /* sources used, default both; OCSP first */
+    bool ocsp_nonce;                          /* default false */
+    bool ocsp_sha256;                         /* hash tried first in a certID; default SHA-1 */
+    char *responder, *responder_cert; /* configured OCSP responder and its certificate; "" */
+    bool unknown_to_crl;              /* "unknown" goes on to the CRL; default: refuses */
+    bool must_staple;                 /* RFC 7633 is honoured; default false */
+    struct sl_conf_strings order;     /* "staple", "cache", "ocsp", "crl"; empty: so */
+    struct sl_conf_strings eku;    /* allowed EKU OIDs or names; empty: ipsecIKE, any, or absent */
+    uint16_t min_rsa_bits;         /* default 2048 */
+    enum sl_profile profile;       /* default rfc5280 */
+    struct sl_conf_strings policy; /* user-initial-policy-set, OIDs; empty: any-policy */
+    bool explicit_policy, inhibit_any_policy, inhibit_policy_mapping; /* default false */
+    uint16_t max_depth; /* intermediates that are not self-issued; 0: no limit of its own */
 };
 
 /* scep NAME { ... }: an enrolment server */
@@ -192,6 +205,15 @@ struct sl_conf_authority {
     bool legacy;         /* single DES, 3DES and SHA-1 taken from SCEP clients; default false */
 };
 
+/* fetch { ... }: what the fetch process may connect to for URIs that certificates name */
+struct sl_conf_fetch {
+    struct sl_conf_strings allow, deny; /* prefixes; the longest decides */
+    struct sl_conf_strings rewrite;     /* "FROM=TO", URIs */
+    char *proxy;                        /* http://HOST:PORT; "" : none */
+    struct sl_conf_strings no_proxy;    /* hosts, .domains, prefixes, "*" */
+    uint64_t max_crl_bytes;             /* default 64 MiB */
+};
+
 struct sl_config {
     char *file; /* path it was read from, for messages */
     /* daemon { ... } */
@@ -235,6 +257,7 @@ struct sl_config {
     struct sl_conf_shunt *shunt;
     size_t shunt_n;
     struct sl_conf_authority authority;
+    struct sl_conf_fetch fetch;
 };
 
 /*

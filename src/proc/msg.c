@@ -389,6 +389,9 @@ static void msg_http_write(const struct msg_http *m, struct sl_wr *w)
     sl_wr_u32(w, m->max_bytes);
     sl_wr_u32(w, m->deadline_ms);
     sl_wr_u8(w, m->follow);
+    sl_wr_u8(w, m->configured);
+    wr_text(w, m->etag);
+    wr_text(w, m->last_modified);
 }
 static void msg_http_read(struct msg_http *m, struct sl_rd *r)
 {
@@ -400,6 +403,9 @@ static void msg_http_read(struct msg_http *m, struct sl_rd *r)
     m->max_bytes = sl_rd_u32(r);
     m->deadline_ms = sl_rd_u32(r);
     m->follow = rd_bool(r);
+    m->configured = rd_bool(r);
+    rd_text(r, m->etag, sizeof(m->etag));
+    rd_text(r, m->last_modified, sizeof(m->last_modified));
 }
 
 static void msg_http_reply_write(const struct msg_http_reply *m, struct sl_wr *w)
@@ -408,7 +414,10 @@ static void msg_http_reply_write(const struct msg_http_reply *m, struct sl_wr *w
     wr_text(w, m->text);
     sl_wr_u16(w, m->status);
     wr_text(w, m->content_type);
+    wr_text(w, m->etag);
+    wr_text(w, m->last_modified);
     sl_wr_part32(w, m->body);
+    sl_wr_u32(w, m->value_n);
 }
 static void msg_http_reply_read(struct msg_http_reply *m, struct sl_rd *r)
 {
@@ -416,7 +425,10 @@ static void msg_http_reply_read(struct msg_http_reply *m, struct sl_rd *r)
     rd_text(r, m->text, sizeof(m->text));
     m->status = sl_rd_u16(r);
     rd_text(r, m->content_type, sizeof(m->content_type));
+    rd_text(r, m->etag, sizeof(m->etag));
+    rd_text(r, m->last_modified, sizeof(m->last_modified));
     m->body = sl_rd_part32(r);
+    m->value_n = sl_rd_u32(r);
 }
 
 static void msg_ldap_write(const struct msg_ldap *m, struct sl_wr *w)

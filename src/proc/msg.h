@@ -80,13 +80,23 @@ struct msg_http {
     uint32_t max_bytes; /* of the answer's body */
     uint32_t deadline_ms;
     bool follow; /* redirects, to http and https only */
+    /*
+     * The administrator wrote the URI, and no address is refused. False, for what certificates name:
+     * the section fetch decides.
+     */
+    bool configured;
+    char etag[256], last_modified[64]; /* of what the asker has (RFC 9110 13.1); "": none */
 };
 struct msg_http_reply { /* rc SL_OK: the server answered, with whatever status */
     enum sl_rc rc;
     char text[SL_ERR_TEXT_MAX];
     uint16_t status;
     char content_type[128]; /* without parameters, lower case */
+    /* To be kept with the body and sent with the next request. Status 304: those of before. */
+    char etag[256], last_modified[64]; /* "": none */
     struct sl_bytes body;
+    /* HTTP: 1, 0 for an empty body. LDAP: DER SEQUENCEs one after another (fetch_der_next). */
+    uint32_t value_n;
 };
 
 enum msg_ldap_scope { MSG_LDAP_BASE = 0, MSG_LDAP_ONE = 1, MSG_LDAP_SUB = 2 };

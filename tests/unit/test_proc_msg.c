@@ -191,20 +191,31 @@ START_TEST(fetch_messages_round_trip)
                           .body = sl_str("0\003"),
                           .max_bytes = 65536,
                           .deadline_ms = 2000,
-                          .follow = true };
+                          .follow = true,
+                          .configured = true,
+                          .etag = "\"v1\"",
+                          .last_modified = "Wed, 25 Nov 2026 08:00:00 GMT" };
     struct msg_http h2;
     CHECK(MSG_HTTP, &h, &h2);
     ck_bytes_eq(h2.uri, h.uri);
     ck_assert_uint_eq(h2.deadline_ms, 2000);
-    ck_assert(h2.follow);
+    ck_assert(h2.follow && h2.configured);
+    ck_assert_str_eq(h2.etag, "\"v1\"");
+    ck_assert_str_eq(h2.last_modified, h.last_modified);
     struct msg_http_reply r = { .rc = SL_OK,
                                 .status = 404,
                                 .content_type = "text/html",
-                                .body = sl_str("none") },
+                                .etag = "W/\"2\"",
+                                .last_modified = "Wed, 25 Nov 2026 08:00:00 GMT",
+                                .body = sl_str("none"),
+                                .value_n = 1 },
                           r2;
     SL_AUTO_BUF b1 = { 0 };
     check(MSG_HTTP_REPLY, &r, &r2, &b1);
     ck_assert_uint_eq(r2.status, 404);
+    ck_assert_uint_eq(r2.value_n, 1);
+    ck_assert_str_eq(r2.etag, "W/\"2\"");
+    ck_assert_str_eq(r2.last_modified, r.last_modified);
     struct msg_ldap l = { .directory = "corp",
                           .base = sl_str("dc=x"),
                           .filter = sl_str("(cn=a)"),

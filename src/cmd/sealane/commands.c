@@ -150,6 +150,8 @@ static const struct command commands[] = {
       policy_test_args, show_policy, judge_policy, NULL, 60000 },
     { "policy", "refresh", "fetch revocation data anew and decide again about live peers", NULL,
       show_refresh, NULL, NULL, 60000 },
+    { "trust", "status", "how fresh the revocation data of each CA is, and when peers are refused",
+      NULL, show_trust_status, judge_trust_status, NULL, 0 },
     { "ca", "init", "make the keys and certificates of the embedded CA", ca_init_args, show_ca_init,
       NULL, NULL, 120000 },
     { "ca", "challenge", "make a one-time challenge for a device", ca_challenge_args,
