@@ -108,7 +108,7 @@ static bool look_at(struct sl_own *own, size_t at, struct source *s, struct sl_n
     struct sl_rev_answer a = { 0 };
     struct sl_err err;
     sl_err_reset(&err);
-    const enum sl_rc rc = source_check(s, cert, own->issuer[at], now.utc_s, &a, &err);
+    const enum sl_rc rc = source_ocsp(s, now.utc_s, &a, &err);
     if (rc == SL_OK && a.revoked)
         out->revoked = sl_cert_name(cert);
     /*
@@ -132,6 +132,7 @@ static bool look_at(struct sl_own *own, size_t at, struct source *s, struct sl_n
 
 void sl_own_look(struct sl_own *own, struct sl_now now, struct sl_own_status *out)
 {
+    const struct trust terms = { .conf = own->conf, .index = SIZE_MAX }; /* of no section */
     *out = (struct sl_own_status){ 0 };
     for (size_t i = 0; i < own->chain->n && i < SL_CHAIN_MAX; i++) {
         struct sl_cert *cert = own->chain->v[i];
@@ -141,10 +142,11 @@ void sl_own_look(struct sl_own *own, struct sl_now now, struct sl_own_status *ou
             own->issuer[i] = find_issuer(own, i);
         for (size_t k = 0; k < n && own->issuer[i]; k++) {
             struct source *s = NULL;
+            const struct source_key key = {
+                .kind = SOURCE_OCSP, .uri = uri[k], .cert = cert, .issuer = own->issuer[i]
+            };
             if (strncasecmp(uri[k], "http", 4) != 0 ||
-                source_get(&s, own->d, SOURCE_OCSP, uri[k], cert, own->issuer[i], own->conf, now,
-                           NULL) != SL_OK ||
-                !s)
+                source_get(&s, own->d, &key, &terms, now, NULL) != SL_OK || !s)
                 continue;
             if (!look_at(own, i, s, now, out))
                 (void)source_fetch(own->d, s, now);
