@@ -97,7 +97,8 @@ static void answer(void)
     while (sl_decider_next(w.d, &q)) {
         ck_assert_int_eq(q.type, SL_ASK_FETCH);
         w.asked++;
-        const struct sl_bytes body = strcmp(q.uri, LEAF_URI) == 0 ? w.leaf_ocsp : w.mid_ocsp;
+        const struct sl_bytes body =
+            strncmp(q.uri, LEAF_URI, strlen(LEAF_URI)) == 0 ? w.leaf_ocsp : w.mid_ocsp;
         sl_decider_answer_fetch(w.d, q.id, body.len ? SL_OK : SL_UNAVAILABLE,
                                 body.len ? "" : "connection refused", body, w.now);
     }
