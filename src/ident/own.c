@@ -138,8 +138,10 @@ static bool look_at(struct sl_own *own, size_t at, struct source *s, struct sl_n
 static void look(struct sl_own *own, size_t at, const struct source_key *key, struct sl_now now,
                  struct sl_own_status *out)
 {
+    /* Its terms are the section's; but it says nothing about the section's peers. */
+    const struct trust terms = { .conf = own->trust->conf, .index = SIZE_MAX };
     struct source *s = NULL;
-    if (source_get(&s, own->d, key, own->trust, now, NULL) == SL_OK && s &&
+    if (source_get(&s, own->d, key, &terms, now, NULL) == SL_OK && s &&
         !look_at(own, at, s, now, out))
         (void)source_fetch(own->d, s, now);
 }
