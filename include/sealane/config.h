@@ -25,21 +25,21 @@ struct sl_conf_trust {
     char *name;
     struct sl_conf_strings
         anchors; /* anchor = { "file.pem", ... }; PEM or DER files, or "authority" */
-    struct sl_conf_strings intermediates; /* optional extra certificates for path building */
-    struct sl_conf_strings crls;          /* local CRL files */
-    char *crl_dir;                        /* directory of such files; "" : none */
+    struct sl_conf_strings intermediates;     /* optional extra certificates for path building */
+    struct sl_conf_strings crls;              /* local CRL files */
+    char *crl_dir;                            /* directory of such files; "" : none */
     struct sl_conf_strings intermediate_uris; /* CA certificates to fetch and keep up to date */
     bool aia;                                 /* missing issuers from caIssuers; default false */
-    enum sl_revocation_mode revocation;   /* default hard */
-    int64_t grace_s;                      /* grace: how far past nextUpdate; default 24h */
-    int64_t deadline_ms;                  /* all fetching of one decision; default 5000 */
-    bool ocsp, crl;                       /* sources used, default both; OCSP first */
-    bool ocsp_nonce;                      /* default false */
-    bool ocsp_sha256;                     /* hash tried first in a certID; default SHA-1 */
-    char *responder, *responder_cert;     /* configured OCSP responder and its certificate; "" */
-    bool unknown_to_crl;                  /* "unknown" goes on to the CRL; default: refuses */
-    bool must_staple;                     /* RFC 7633 is honoured; default false */
-    struct sl_conf_strings order;         /* "staple", "cache", "ocsp", "crl"; empty: so */
+    enum sl_revocation_mode revocation;       /* default hard */
+    int64_t grace_s;                          /* grace: how far past nextUpdate; default 24h */
+    int64_t deadline_ms;                      /* all fetching of one decision; default 5000 */
+    bool ocsp, crl;                           /* sources used, default both; OCSP first */
+    bool ocsp_nonce;                          /* default false */
+    bool ocsp_sha256;                         /* hash tried first in a certID; default SHA-1 */
+    char *responder, *responder_cert; /* configured OCSP responder and its certificate; "" */
+    bool unknown_to_crl;              /* "unknown" goes on to the CRL; default: refuses */
+    bool must_staple;                 /* RFC 7633 is honoured; default false */
+    struct sl_conf_strings order;     /* "staple", "cache", "ocsp", "crl"; empty: so */
     struct sl_conf_strings eku;    /* allowed EKU OIDs or names; empty: ipsecIKE, any, or absent */
     uint16_t min_rsa_bits;         /* default 2048 */
     enum sl_profile profile;       /* default rfc5280 */
@@ -146,6 +146,12 @@ struct sl_conf_child {
     bool start;                          /* bring up at start */
 };
 enum sl_auth_method { SL_METHOD_CERT, SL_METHOD_PSK }; /* AUTH_PSK is a reason */
+enum sl_ike_ocsp {                                     /* OCSP in IKE (RFC 4806): bits */
+                   SL_IKE_OCSP_NEVER = 0,
+                   SL_IKE_OCSP_REQUEST = 1, /* we ask the peer for its responses */
+                   SL_IKE_OCSP_REPLY = 2,   /* we send ours when it asks */
+                   SL_IKE_OCSP_BOTH = 3
+};
 struct sl_conf_connection {
     char *name;
     struct sl_endpoint local, remote; /* family 0: any; port 500 default */
@@ -168,6 +174,7 @@ struct sl_conf_connection {
     uint16_t fragment_size;    /* IP datagram bytes, default 1280; IPv4 and IPv6 */
     bool send_certreq;         /* default true */
     bool send_cert_always;     /* default true */
+    enum sl_ike_ocsp ocsp;     /* default both */
     int64_t rekey_s;           /* IKE SA, default 4h */
     int64_t reauth_s;          /* 0: never (default) */
     int64_t dpd_s;             /* liveness check after so much silence, default 30; 0: never */
