@@ -56,7 +56,8 @@ struct sl_decision_ask {
     struct sl_id id_local;              /* ours, as sent or asked for by the peer; type 0: none */
     struct sl_bytes cert[SL_CHAIN_MAX]; /* DER, [0] the end entity */
     size_t cert_n;
-    struct sl_bytes ocsp;          /* DER OCSPResponse handed over in IKE (RFC 4806), or empty */
+    struct sl_bytes ocsp[SL_CHAIN_MAX]; /* DER OCSPResponses handed over in IKE (RFC 4806) */
+    size_t ocsp_n;
     enum sl_possession possession; /* NOT_ASKED: policy test, never an accept of an SA */
     enum sl_sig sig;               /* of signature */
     struct sl_bytes octets;        /* signed octets (RFC 7296 2.15) */
@@ -111,6 +112,8 @@ struct sl_question { /* views valid until the next call into the decider */
     /* FETCH: http(s) GET, or POST when content_type is not NULL; ldap(s): the value of the URI's attribute */
     const char *uri;
     const char *content_type, *accept;
+    const char *etag, *modified; /* of what is held, NULL: none; then answer_unchanged is allowed */
+    bool from_cert; /* the URI comes from a certificate, not from the configuration */
     struct sl_bytes body;
     size_t max_bytes;
     /* SEARCH in a configured ldap directory: at most two entries are needed */
@@ -140,6 +143,12 @@ SL_MUST_USE enum sl_rc sl_decider_intermediates(struct sl_decider *d, const char
 SL_MUST_USE enum sl_rc sl_decider_crl(struct sl_decider *d, const char *trust,
                                       struct sl_bytes pem_or_der, const char *what,
                                       struct sl_err *err);
+/* A CRL file that is there no more. */
+void sl_decider_crl_gone(struct sl_decider *d, const char *trust, const char *what);
+/* The certificate of the section's configured OCSP responder. */
+SL_MUST_USE enum sl_rc sl_decider_responder(struct sl_decider *d, const char *trust,
+                                            struct sl_bytes pem_or_der, const char *what,
+                                            struct sl_err *err);
 /* The content of an LDIF directory, replacing what was there; the old stays when this fails. */
 SL_MUST_USE enum sl_rc sl_decider_ldif(struct sl_decider *d, const char *directory,
                                        struct sl_bytes text, const char *what, struct sl_err *err);
@@ -170,8 +179,14 @@ SL_MUST_USE enum sl_rc sl_decider_validate(struct sl_decider *d, const struct sl
                                            struct sl_err *err);
 bool sl_decider_next(struct sl_decider *d,
                      struct sl_question *q); /* false: no more questions now */
+/* SL_UNSUPPORTED: the server is there and does not take such a request (405 and the like). */
 void sl_decider_answer_fetch(struct sl_decider *d, uint64_t id, enum sl_rc rc, const char *text,
                              struct sl_bytes body, struct sl_now now);
+/* Before answer_fetch: what the server calls the version it sends ("" : nothing). */
+void sl_decider_answer_version(struct sl_decider *d, uint64_t id, const char *etag,
+                               const char *modified);
+/* Instead of answer_fetch: what is held is what the server has (HTTP status 304). */
+void sl_decider_answer_unchanged(struct sl_decider *d, uint64_t id, struct sl_now now);
 /* entries are taken (copied); NULL or none with SL_OK: nothing found. */
 void sl_decider_answer_search(struct sl_decider *d, uint64_t id, enum sl_rc rc, const char *text,
                               const struct sl_entries *entries, struct sl_now now);
@@ -201,7 +216,12 @@ SL_MUST_USE bool sl_decision_story(struct sl_buf *out, const json_t *evidence);
 bool sl_decider_changed(struct sl_decider *d);
 /* Fetch all revocation data in use anew and forget directory answers (something was revoked). */
 void sl_decider_refresh(struct sl_decider *d, struct sl_now now);
-/* The revocation cache as bytes for the disk; what is read back is verified before it is used. */
+/*
+ * The cache as bytes for the disk; what is read back is verified before it is used. Large CRLs are
+ * not in it: save_next gives each that has changed, and the name of its file; false: no more.
+ */
+#define SL_CACHE_NAME 40
+bool sl_decider_save_next(struct sl_decider *d, char name[SL_CACHE_NAME], struct sl_buf *out);
 SL_MUST_USE enum sl_rc sl_decider_save(struct sl_decider *d, struct sl_buf *out,
                                        struct sl_err *err);
 SL_MUST_USE enum sl_rc sl_decider_load(struct sl_decider *d, struct sl_bytes in, struct sl_now now,

@@ -99,6 +99,39 @@ static void check_global(const struct here *daemon, const struct here *ike,
         VALUE(daemon, "run_dir", "is empty");
 }
 
+/* Each word once, and only words that are known. */
+static void check_order(const struct here *h, const struct sl_conf_strings *order)
+{
+    static const char *const words[] = { "staple", "cache", "ocsp", "crl" };
+    for (size_t i = 0; i < order->n; i++) {
+        bool known = false, again = false;
+        for (size_t k = 0; k < SL_ARRAY_LEN(words); k++)
+            known = known || strcmp(order->v[i], words[k]) == 0;
+        for (size_t k = 0; k < i; k++)
+            again = again || strcmp(order->v[i], order->v[k]) == 0;
+        char shown[64];
+        sl_printable(shown, sizeof(shown), sl_str(order->v[i]));
+        if (!known || again)
+            VALUE(h, "order", "\"%s\" %s; expected staple, cache, ocsp and crl, each at most once",
+                  shown, known ? "is there twice" : "is not known");
+    }
+}
+
+static void check_uris(const struct here *h, const struct sl_conf_strings *uris)
+{
+    static const char *const schemes[] = { "http://", "https://", "ldap://", "ldaps://" };
+    for (size_t i = 0; i < uris->n; i++) {
+        bool known = false;
+        for (size_t k = 0; k < SL_ARRAY_LEN(schemes); k++)
+            known = known || strncasecmp(uris->v[i], schemes[k], strlen(schemes[k])) == 0;
+        char shown[100];
+        sl_printable(shown, sizeof(shown), sl_str(uris->v[i]));
+        if (!known)
+            VALUE(h, "intermediate_uri",
+                  "\"%s\" is not fetched; expected http://, https://, ldap:// or ldaps://", shown);
+    }
+}
+
 static void check_trust(const struct here *h, const struct sl_conf_trust *t,
                         const struct sl_config *c)
 {
@@ -108,9 +141,15 @@ static void check_trust(const struct here *h, const struct sl_conf_trust *t,
                 h->x, SL_CONFIG_REFERENCE, line_of(h, "anchor"), h->s, "anchor",
                 "\"authority\" is the embedded CA, which is not enabled; expected a file, or a "
                 "section authority { enabled = yes }");
-    if (t->revocation == SL_REVOCATION_HARD && !t->ocsp && !t->crl && !t->crls.n)
+    if (t->revocation == SL_REVOCATION_HARD && !t->ocsp && !t->crl && !t->crls.n && !*t->crl_dir)
         VALUE(h, "revocation",
               "hard with ocsp = no, crl = no and no crl_file would refuse every peer");
+    check_order(h, &t->order);
+    check_uris(h, &t->intermediate_uris);
+    if (*t->responder && !t->ocsp)
+        VALUE(h, "responder", "given with ocsp = no, so it would never be asked");
+    if (*t->responder_cert && !*t->responder)
+        VALUE(h, "responder_cert", "given without responder");
 }
 
 static void check_identity(const struct here *h, const struct sl_conf_identity *i)

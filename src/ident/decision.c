@@ -78,6 +78,7 @@ static void stop_waiting(struct sl_decision *x)
     for (size_t i = 0; i < SL_PATH_MAX; i++)
         ident_wait_off(&x->check[i].wait);
     ident_wait_off(&x->search_wait);
+    ident_wait_off(&x->issuer_wait);
     if (x->psk_question && !x->psk_asked)
         x->decider->to_ask--;
     x->psk_question = 0;
@@ -89,11 +90,14 @@ static bool copy_ask(struct sl_decision *x, const struct sl_decision_ask *ask)
     x->ask = *ask;
     if (x->ask.cert_n > SL_CHAIN_MAX)
         x->ask.cert_n = SL_CHAIN_MAX;
-    struct sl_bytes *views[SL_CHAIN_MAX + 3];
+    if (x->ask.ocsp_n > SL_CHAIN_MAX)
+        x->ask.ocsp_n = SL_CHAIN_MAX;
+    struct sl_bytes *views[2 * SL_CHAIN_MAX + 2];
     size_t n = 0, total = 0;
     for (size_t i = 0; i < x->ask.cert_n; i++)
         views[n++] = &x->ask.cert[i];
-    views[n++] = &x->ask.ocsp;
+    for (size_t i = 0; i < x->ask.ocsp_n; i++)
+        views[n++] = &x->ask.ocsp[i];
     views[n++] = &x->ask.octets;
     views[n++] = &x->ask.auth;
     for (size_t i = 0; i < n; i++)
@@ -112,6 +116,22 @@ static bool copy_ask(struct sl_decision *x, const struct sl_decision_ask *ask)
     return true;
 }
 
+/* What only the search and the status of its paths needed. */
+static void clear_paths(struct sl_decision *x)
+{
+    revocation_reset(x);
+    sl_path_finder_free(x->finder);
+    x->finder = NULL;
+    for (size_t i = 0; i < x->refused_n; i++)
+        for (size_t k = 0; k < x->refused[i].n; k++)
+            sl_cert_free(x->refused[i].cert[k]);
+    x->refused_n = 0;
+    json_decref(x->refusal.path);
+    json_decref(x->refusal.policies);
+    json_decref(x->refusal.revocation);
+    x->refusal = (struct path_refusal){ 0 };
+}
+
 void sl_decision_free(struct sl_decision *x)
 {
     if (!x)
@@ -120,6 +140,7 @@ void sl_decision_free(struct sl_decision *x)
         stop_waiting(x);
         unlink_decision(x);
     }
+    clear_paths(x);
     sl_path_clear(&x->path);
     sl_entries_clear(&x->entries);
     sl_buf_wipe(&x->psk_mac);
@@ -153,6 +174,8 @@ static void finish(struct sl_decision *x, const char *word)
 {
     struct sl_decider *d = x->decider;
     struct sl_verdict *v = &x->verdict;
+    if (x->finder)
+        put(x->evidence, "candidates", path_candidates(x));
     put_text(x->evidence, "verdict", word);
     put_text(x->evidence, "reason", sl_rc_name(v->rc));
     put_text(x->evidence, "text", v->text);
@@ -161,6 +184,7 @@ static void finish(struct sl_decision *x, const char *word)
     if (x->entry)
         snprintf(v->entry, sizeof(v->entry), "%s", x->entry->dn);
     stop_waiting(x);
+    clear_paths(x);
     unlink_decision(x);
     x->phase = PHASE_DONE;
     x->finished = true;
@@ -189,42 +213,40 @@ static void reask_by(struct sl_decision *x, int64_t utc_s)
 }
 
 /* ---- 1. path (RFC 5280 6.1) ------------------------------------------------------------------------------ */
-static bool step_path(struct sl_decision *x, struct sl_now now, struct sl_err *err)
+static void put_presented(struct sl_decision *x)
 {
-    const struct sl_conf_trust *conf = x->trust->conf;
-    struct sl_path_params params = { .anchors = &x->trust->anchors,
-                                     .intermediates = &x->trust->intermediates,
-                                     .peer = x->ask.cert,
-                                     .peer_n = x->ask.cert_n,
-                                     .now_utc_s = now.utc_s,
-                                     .min_rsa_bits = conf->min_rsa_bits,
-                                     .eku = (const char *const *)conf->eku.v,
-                                     .eku_n = conf->eku.n,
-                                     .profile = conf->profile,
-                                     .policy = (const char *const *)conf->policy.v,
-                                     .policy_n = conf->policy.n,
-                                     .explicit_policy = conf->explicit_policy,
-                                     .inhibit_any = conf->inhibit_any_policy,
-                                     .inhibit_mapping = conf->inhibit_policy_mapping,
-                                     .max_depth = (uint8_t)conf->max_depth,
-                                     .any_use = conf->any_use };
-    put_text(x->evidence, "trust", conf->name);
-    if (sl_path_build(&x->path, &params, err) != SL_OK) {
-        SL_AUTO(sl_cert) *leaf = NULL;
-        if (x->ask.cert_n && sl_cert_read(&leaf, x->ask.cert[0], NULL) == SL_OK) {
-            put(x->evidence, "presented", json_pack("[o]", cert_json(leaf)));
-            snprintf(x->verdict.subject, sizeof(x->verdict.subject), "%s", sl_cert_subject(leaf));
-        }
-        return false;
+    SL_AUTO(sl_cert) *leaf = NULL;
+    if (x->ask.cert_n && sl_cert_read(&leaf, x->ask.cert[0], NULL) == SL_OK) {
+        put(x->evidence, "presented", json_pack("[o]", cert_json(leaf)));
+        snprintf(x->verdict.subject, sizeof(x->verdict.subject), "%s", sl_cert_subject(leaf));
     }
-    json_t *path = json_array();
+}
+
+/* A path was found: it is looked at from here on. */
+static void take_path(struct sl_decision *x)
+{
+    json_t *path = json_array(), *policies = json_array();
     for (size_t i = 0; i < x->path.n; i++) {
         json_array_append_new(path, cert_json(x->path.cert[i]));
         reask_by(x, sl_cert_not_after(x->path.cert[i]) + 1);
     }
+    for (size_t i = 0; i < x->path.policy_n; i++)
+        json_array_append_new(policies, json_string(x->path.policy[i]));
     put(x->evidence, "path", path);
+    put(x->evidence, "policies", policies);
     x->has_path = &x->path;
-    return true;
+}
+
+static bool step_path(struct sl_decision *x, struct sl_now now, bool *waiting, struct sl_err *err)
+{
+    put_text(x->evidence, "trust", x->trust->conf->name);
+    if (path_advance(x, now, waiting, err)) {
+        take_path(x);
+        return true;
+    }
+    if (!*waiting)
+        put_presented(x);
+    return false;
 }
 
 /* ---- 2. revocation --------------------------------------------------------------------------------------- */
@@ -251,8 +273,53 @@ static json_t *check_json(const struct sl_decision *x, size_t i, struct sl_now n
     return o;
 }
 
+/* Remembers why this path is refused; the first one is the best, and the one that is told. */
+static void keep_refusal(struct sl_decision *x, const struct sl_err *err)
+{
+    struct path_refusal *r = &x->refusal;
+    if (!r->there) {
+        r->there = true;
+        r->rc = err->rc;
+        snprintf(r->text, sizeof(r->text), "%s", sl_err_text(err));
+        r->path = json_incref(json_object_get(x->evidence, "path"));
+        r->policies = json_incref(json_object_get(x->evidence, "policies"));
+        r->revocation = json_incref(json_object_get(x->evidence, "revocation"));
+    }
+    struct path_verdict *v = &x->refused[x->refused_n++];
+    v->n = x->path.n;
+    for (size_t i = 0; i < x->path.n; i++)
+        v->cert[i] = sl_cert_ref(x->path.cert[i]);
+    v->rc = err->rc;
+    snprintf(v->text, sizeof(v->text), "%s", sl_err_text(err));
+}
+
+/* Revocation refuses the path: is there another? False: waiting for nothing, refused for good. */
+static bool next_path(struct sl_decision *x, struct sl_err *err)
+{
+    struct sl_err none;
+    sl_err_reset(&none);
+    keep_refusal(x, err);
+    x->has_path = NULL;
+    revocation_reset(x);
+    sl_path_clear(&x->path);
+    x->reask_utc_s = 0;
+    if (x->refused_n < IDENT_PATHS_MAX &&
+        sl_path_finder_next(x->finder, &x->path, &none) == SL_OK) {
+        take_path(x);
+        return true;
+    }
+    put(x->evidence, "path", json_incref(x->refusal.path));
+    put(x->evidence, "policies", json_incref(x->refusal.policies));
+    put(x->evidence, "revocation", json_incref(x->refusal.revocation));
+    snprintf(x->verdict.subject, sizeof(x->verdict.subject), "%s",
+             sl_cert_subject(x->refused[0].cert[0]));
+    sl_err_reset(err);
+    (void)SL_FAIL(err, x->refusal.rc, "%s", x->refusal.text);
+    return false;
+}
+
 /* The certificate whose failure is told first: the end entity, then upwards. */
-static bool step_revocation(struct sl_decision *x, struct sl_now now, bool *waiting,
+static bool judge_path(struct sl_decision *x, struct sl_now now, bool *waiting,
                             struct sl_err *err)
 {
     const struct sl_conf_trust *conf = x->trust->conf;
@@ -298,6 +365,17 @@ static bool step_revocation(struct sl_decision *x, struct sl_now now, bool *wait
     reask_by(x, now.utc_s + IDENT_REFRESH_MAX_S);
     x->revocation_proof = (struct revocation_proof){ .certs = settled };
     x->has_revocation = &x->revocation_proof;
+    return true;
+}
+
+static bool step_revocation(struct sl_decision *x, struct sl_now now, bool *waiting,
+                            struct sl_err *err)
+{
+    while (!judge_path(x, now, waiting, err)) {
+        if (*waiting || !next_path(x, err))
+            return false;
+        sl_err_reset(err);
+    }
     return true;
 }
 
@@ -649,7 +727,7 @@ static bool step(struct sl_decision *x, struct sl_now now, bool *waiting, struct
     bool psk = x->conn && x->conn->auth == SL_METHOD_PSK;
     switch (x->phase) {
     case PHASE_PATH:
-        return psk || step_path(x, now, err);
+        return psk || step_path(x, now, waiting, err);
     case PHASE_REVOCATION:
         return psk || step_revocation(x, now, waiting, err);
     case PHASE_BINDING:
@@ -695,6 +773,8 @@ int64_t decision_timer_ns(const struct sl_decision *x)
 {
     int64_t at = INT64_MAX;
     switch (x->phase) {
+    case PHASE_PATH:
+        return x->issuer_ns ? x->issuer_ns : at;
     case PHASE_REVOCATION:
         for (size_t i = 0; i < x->path.n; i++)
             if (!x->check[i].done && x->check[i].step_ns && x->check[i].step_ns < at)
@@ -704,7 +784,6 @@ int64_t decision_timer_ns(const struct sl_decision *x)
         return x->psk_ns ? x->psk_ns : at;
     case PHASE_DIRECTORY:
         return x->search_ns ? x->search_ns : at;
-    case PHASE_PATH:
     case PHASE_BINDING:
     case PHASE_POLICY:
     case PHASE_DONE:
@@ -768,6 +847,7 @@ static struct sl_decision *begin(struct sl_decider *d, const struct sl_decision_
     for (size_t i = 0; i < SL_PATH_MAX; i++)
         x->check[i].wait.decision = x;
     x->search_wait.decision = x;
+    x->issuer_wait.decision = x;
     x->next = d->running;
     x->place = &d->running;
     if (x->next)
@@ -801,8 +881,8 @@ enum sl_rc sl_decider_validate(struct sl_decider *d, const struct sl_validate_as
 {
     struct sl_decision_ask whole = { .possession = SL_POSSESSION_NOT_ASKED, .cert_n = ask->cert_n };
     memcpy(whole.cert, ask->cert, sizeof(whole.cert));
-    if (ask->ocsp_n)
-        whole.ocsp = ask->ocsp[0];
+    memcpy(whole.ocsp, ask->ocsp, sizeof(whole.ocsp));
+    whole.ocsp_n = ask->ocsp_n;
     if (ask->id)
         whole.id = *ask->id;
     struct sl_decision *x = begin(d, &whole, ctx);

@@ -523,7 +523,7 @@ static void msg_decide_write(const struct sl_decision_ask *m, struct sl_wr *w)
     wr_id(w, &m->id);
     wr_id(w, &m->id_local);
     wr_list(w, m->cert, m->cert_n);
-    sl_wr_part32(w, m->ocsp);
+    wr_list(w, m->ocsp, m->ocsp_n);
     sl_wr_u8(w, (uint8_t)m->possession);
     sl_wr_u8(w, (uint8_t)m->sig);
     sl_wr_part32(w, m->octets);
@@ -539,7 +539,7 @@ static void msg_decide_read(struct sl_decision_ask *m, struct sl_rd *r)
     rd_id(r, &m->id);
     rd_id(r, &m->id_local);
     m->cert_n = rd_list(r, m->cert, SL_ARRAY_LEN(m->cert));
-    m->ocsp = sl_rd_part32(r);
+    m->ocsp_n = rd_list(r, m->ocsp, SL_ARRAY_LEN(m->ocsp));
     uint8_t possession = sl_rd_u8(r);
     if (possession < SL_POSSESSION_SIGNATURE || possession > SL_POSSESSION_NOT_ASKED)
         sl_rd_fail(r);

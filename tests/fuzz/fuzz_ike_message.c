@@ -69,14 +69,14 @@ static void read_list(const struct ike_payloads *list)
     static const struct sl_endpoint a = { .addr = { .family = 4, .b = { 192, 0, 2, 1 } },
                                           .port = 500 };
     static const uint8_t spi[IKE_SPI_LEN] = { 1 };
-    struct sl_bytes cert[SL_CHAIN_MAX], ocsp;
+    struct ike_certs certs;
     struct sl_err err = { 0 };
     struct ike_notify n;
-    size_t certs = 0;
     bool local, remote;
     for (size_t i = 0; i < list->n; i++)
         read_body(&list->p[i]);
-    if (ike_certs_collect(list, cert, &certs, &ocsp, &err) == SL_OK && certs > SL_CHAIN_MAX)
+    if (ike_certs_collect(&certs, list, &err) == SL_OK &&
+        (certs.cert_n > SL_CHAIN_MAX || certs.ocsp_n > SL_CHAIN_MAX))
         abort();
     (void)!ike_payloads_check(list, IKE_BIT(IKE_P_SA), IKE_BIT(IKE_P_KE), "message", &err);
     (void)!ike_notifies_check(list);

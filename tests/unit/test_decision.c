@@ -186,9 +186,8 @@ static void answer(struct world *w)
         switch (q.type) {
         case SL_ASK_FETCH:
             ck_assert_int_le(q.timeout_ms, 5000);
-            if (q.content_type) {
+            if (strncmp(q.uri, OCSP_URI, strlen(OCSP_URI)) == 0) {
                 w->asked_ocsp++;
-                ck_assert_str_eq(q.uri, OCSP_URI);
                 body = w->ocsp;
             } else {
                 w->asked_crl++;
@@ -522,7 +521,7 @@ START_TEST(dead_responder_leaves_time_for_the_crl)
     ck_ok(sl_decider_start(w->d, &a, w->now, w, NULL, &err), &err);
     struct sl_question q;
     ck_assert(sl_decider_next(w->d, &q));
-    ck_assert_ptr_nonnull(q.content_type); /* never answered */
+    ck_assert_ptr_nonnull(strstr(q.uri, OCSP_URI)); /* never answered */
     for (unsigned ms = 0; ms <= 3000 && !x; ms += 100) {
         pass(w, 100);
         answer(w);
@@ -701,17 +700,19 @@ START_TEST(handed_over_ocsp_needs_no_fetch_and_is_kept)
     start(w);
     struct test_cert c = leaf_with(w, SAN AIA CDP);
     struct sl_decision_ask a = ask_for(&c, "dns:gw-a.example");
-    a.ocsp = test_ocsp(
+    a.ocsp_n = 1;
+    a.ocsp[0] = test_ocsp(
         &(struct test_ocsp_spec){ .cert = &c, .by = &w->ca, .status = V_OCSP_CERTSTATUS_GOOD });
     expect(w, &a, SL_OK);
-    a.ocsp = (struct sl_bytes){ 0 };
+    a.ocsp_n = 0;
     expect(w, &a, SL_OK);
     ck_assert_uint_eq(w->asked_ocsp + w->asked_crl, 0);
-    a.ocsp = test_ocsp(
+    a.ocsp_n = 1;
+    a.ocsp[0] = test_ocsp(
         &(struct test_ocsp_spec){ .cert = &c, .by = &w->ca, .status = V_OCSP_CERTSTATUS_REVOKED });
     expect(w, &a, SL_REVOKED);
     /* a response from before the revocation does not help any more */
-    a.ocsp = test_ocsp(
+    a.ocsp[0] = test_ocsp(
         &(struct test_ocsp_spec){ .cert = &c, .by = &w->ca, .status = V_OCSP_CERTSTATUS_GOOD });
     expect(w, &a, SL_REVOKED);
     finish(w);

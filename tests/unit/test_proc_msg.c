@@ -271,7 +271,8 @@ START_TEST(decision_round_trips)
                                  .remote = endpoint("[2001:db8::9]:4500"),
                                  .cert = { sl_str("leaf"), sl_str("issuer") },
                                  .cert_n = 2,
-                                 .ocsp = sl_str("ocsp"),
+                                 .ocsp = { sl_str("of leaf"), sl_str("of issuer") },
+                                 .ocsp_n = 2,
                                  .possession = SL_POSSESSION_SIGNATURE,
                                  .sig = SL_SIG_RSA_PSS_SHA256,
                                  .octets = sl_str("oct"),
@@ -284,6 +285,8 @@ START_TEST(decision_round_trips)
     CHECK(MSG_DECIDE, &m, &back);
     ck_assert(sl_endpoint_eq(&back.remote, &m.remote));
     ck_bytes_eq(back.cert[1], sl_str("issuer"));
+    ck_assert_uint_eq(back.ocsp_n, 2);
+    ck_bytes_eq(back.ocsp[1], sl_str("of issuer"));
     ck_assert_uint_eq(back.id.len, 4);
     ck_assert_int_eq(back.id_local.type, SL_ID_NONE);
     ck_assert_uint_eq(back.sa, 99);

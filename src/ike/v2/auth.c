@@ -111,8 +111,8 @@ static struct sl_bytes view(const struct sl_buf *store, size_t at, size_t len)
 }
 
 static enum sl_rc make_ask(struct ike_ask **out, struct ike_xchg *x,
-                           const struct ike_auth_claim *claim, const struct sl_bytes *cert,
-                           size_t cert_n, struct sl_bytes ocsp, struct sl_err *err)
+                           const struct ike_auth_claim *claim, const struct ike_certs *certs,
+                           struct sl_err *err)
 {
     struct ike_isa *sa = x->sa;
     struct ike_setup *s = x->setup;
@@ -138,22 +138,25 @@ static enum sl_rc make_ask(struct ike_ask **out, struct ike_xchg *x,
         ike_ask_free(a);
         return rc;
     }
-    size_t cert_at[SL_CHAIN_MAX], ocsp_at, octets_at, auth_at;
-    bool ok = put_view(&a->store, ocsp, &ocsp_at) &&
-              put_view(&a->store, sl_buf_bytes(&octets), &octets_at) &&
+    size_t cert_at[SL_CHAIN_MAX], ocsp_at[SL_CHAIN_MAX], octets_at, auth_at;
+    bool ok = put_view(&a->store, sl_buf_bytes(&octets), &octets_at) &&
               put_view(&a->store, claim->signature, &auth_at);
-    for (size_t i = 0; ok && i < cert_n; i++)
-        ok = put_view(&a->store, cert[i], &cert_at[i]);
+    for (size_t i = 0; ok && i < certs->cert_n; i++)
+        ok = put_view(&a->store, certs->cert[i], &cert_at[i]);
+    for (size_t i = 0; ok && i < certs->ocsp_n; i++)
+        ok = put_view(&a->store, certs->ocsp[i], &ocsp_at[i]);
     if (!ok) {
         ike_ask_free(a);
         return SL_FAIL_MEM(err);
     }
-    q->ocsp = view(&a->store, ocsp_at, ocsp.len);
     q->octets = view(&a->store, octets_at, octets.len);
     q->auth = view(&a->store, auth_at, claim->signature.len);
-    for (size_t i = 0; i < cert_n; i++)
-        q->cert[i] = view(&a->store, cert_at[i], cert[i].len);
-    q->cert_n = cert_n;
+    for (size_t i = 0; i < certs->cert_n; i++)
+        q->cert[i] = view(&a->store, cert_at[i], certs->cert[i].len);
+    q->cert_n = certs->cert_n;
+    for (size_t i = 0; i < certs->ocsp_n; i++)
+        q->ocsp[i] = view(&a->store, ocsp_at[i], certs->ocsp[i].len);
+    q->ocsp_n = certs->ocsp_n;
     *out = a;
     return SL_OK;
 }
@@ -162,11 +165,10 @@ static enum sl_rc make_ask(struct ike_ask **out, struct ike_xchg *x,
 static enum sl_rc ask_decision(struct ike_xchg *x, const struct ike_auth_claim *claim,
                                struct sl_err *err)
 {
-    struct sl_bytes cert[SL_CHAIN_MAX], ocsp;
-    size_t n;
+    struct ike_certs certs;
     struct ike_ask *question = NULL;
-    SL_TRY(ike_certs_collect(&x->list, cert, &n, &ocsp, err));
-    SL_TRY(make_ask(&question, x, claim, cert, n, ocsp, err));
+    SL_TRY(ike_certs_collect(&certs, &x->list, err));
+    SL_TRY(make_ask(&question, x, claim, &certs, err));
     const enum sl_rc rc = xchg_ask_decision(x, question, err);
     if (rc != SL_OK)
         ike_ask_free(question);
