@@ -214,6 +214,8 @@ static const struct command commands[] = {
       cert_verify_args, NULL, NULL, run_cert_verify, 0 },
     { "cert", "explain", "the same as a story: what was tried, why it died, what would help",
       cert_explain_args, NULL, NULL, run_cert_verify, 0 },
+    { "trust", "status", "how fresh the revocation data of each CA is, and when peers are refused",
+      NULL, show_trust_status, judge_trust_status, NULL, 0 },
     { "ca", "init", "make the keys and certificates of the embedded CA", ca_init_args, show_ca_init,
       NULL, NULL, 120000 },
     { "ca", "challenge", "make a one-time challenge for a device", ca_challenge_args,

@@ -54,10 +54,18 @@ struct own {
 };
 
 /* ---- files that are watched -------------------------------------------------------------------------- */
-enum watched_kind { WATCH_ANCHOR, WATCH_INTERMEDIATE, WATCH_CRL, WATCH_LDIF, WATCH_CERTIFICATE };
+enum watched_kind {
+    WATCH_ANCHOR,
+    WATCH_INTERMEDIATE,
+    WATCH_CRL,
+    WATCH_RESPONDER,
+    WATCH_LDIF,
+    WATCH_CERTIFICATE
+};
 struct watched {
     enum watched_kind kind;
     const char *path;
+    char *found; /* path, when it was found in trust.crl_dir and is not configured by name */
     const char *section;
     struct own *own;
     int64_t mtime_ns, size;
