@@ -21,8 +21,7 @@ bool path_strict(const struct sl_path_params *p)
 static const struct known {
     int nid;
     bool done;
-    /* RFC 5280's word on criticality; MUST_NOT only in the strict profile: it weakens nothing. */
-    enum { ANY, MUST, MUST_NOT } critical;
+    enum { ANY, MUST, MUST_NOT } critical; /* RFC 5280's word on criticality; strict profile only */
 } known[] = {
     { NID_authority_key_identifier, true, MUST_NOT },
     { NID_subject_key_identifier, true, MUST_NOT },
@@ -92,12 +91,11 @@ static enum sl_rc check_extension(X509_EXTENSION *e, const char *name, bool stri
         return SL_FAIL(err, SL_CERT_MALFORMED,
                        "certificate %.300s: extension %s cannot be decoded (RFC 5280 4.2)", name,
                        text);
-    if (k &&
-        ((k->critical == MUST && !critical) || (strict && k->critical == MUST_NOT && critical)))
-        return SL_FAIL(
-            err, SL_CERT_INVALID,
-            "certificate %.300s: extension %s must %sbe critical (RFC 5280 4.2.1, 4.2.2)", name,
-            text, critical ? "not " : "");
+    if (strict && k && k->critical != ANY && critical != (k->critical == MUST))
+        return SL_FAIL(err, SL_CERT_INVALID,
+                       "certificate %.300s: extension %s must %sbe critical (strict profile; RFC "
+                       "5280 4.2.1, 4.2.2)",
+                       name, text, critical ? "not " : "");
     return SL_OK;
 }
 
