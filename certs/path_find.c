@@ -126,7 +126,7 @@ static enum sl_rc gather(struct sl_path_finder *f, struct sl_err *err)
     for (size_t i = 0; anchors && i < anchors->n; i++)
         if (!put_node(f, anchors->v[i], true))
             return SL_FAIL_MEM(err);
-    for (size_t i = 0; i < f->extra; i++)
+    for (size_t i = 0; extra && i < extra->n; i++)
         if (!put_node(f, extra->v[i], false))
             return SL_FAIL_MEM(err);
     return SL_OK;
@@ -218,6 +218,12 @@ static struct sl_path_candidate *told_slot(struct sl_path_finder *f, bool good)
     return NULL;
 }
 
+/* The i-th certificate of the path that way, when it is not NULL, makes one longer. */
+static uint32_t node_at(const struct sl_path_finder *f, const struct way *way, size_t i)
+{
+    return way && i >= f->depth ? way->node : f->frame[i].node;
+}
+
 /*
  * The candidate of the frames, and way on top when it is not NULL, is done. weak: what died was
  * hardly meant as an issuer (another key identifier), its reason is told only for want of a better.
@@ -238,8 +244,7 @@ static void tell(struct sl_path_finder *f, const struct way *way, const struct s
     c->rc = why->rc;
     snprintf(c->text, sizeof(c->text), "%s", why->rc == SL_OK ? "valid" : sl_err_text(why));
     for (size_t i = 0; i < n && i < SL_PATH_MAX; i++) {
-        uint32_t at = i < f->depth ? f->frame[i].node : way->node;
-        c->cert[c->n++] = sl_cert_ref(f->node[at].cert);
+        c->cert[c->n++] = sl_cert_ref(f->node[node_at(f, way, i)].cert);
     }
 }
 
@@ -443,7 +448,7 @@ static enum sl_rc finish(struct sl_path_finder *f, const struct way *way, struct
     size_t n = collect(f, way, path);
     SL_TRY(path_check_whole(path, n, &found, f->p, err));
     for (size_t i = 0; i < n; i++)
-        one.node[one.n++] = i < f->depth ? f->frame[i].node : way->node;
+        one.node[one.n++] = node_at(f, way, i);
     *again = is_found(f, &one);
     if (*again)
         return SL_OK;

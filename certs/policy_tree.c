@@ -345,13 +345,14 @@ enum sl_rc path_policies(const struct path_cert *const *path, size_t n, struct s
     size_t below = n > 1 ? n - 1 : 1, levels = 0;
     while (levels < below && path[below - 1 - levels]->policies)
         levels++; /* one certificate without policies and the graph is NULL, 6.1.3 (e) */
-    struct graph g = { .level = calloc(levels + 1, sizeof(struct level)), .n = 1 };
-    if (!g.level)
+    struct level *level = calloc(levels + 1, sizeof(*level));
+    if (!level)
         return SL_FAIL_MEM(err);
-    g.level[0].any = 0;
-    g.level[0].n = 1;
-    g.level[0].node[0].oid = OBJ_nid2obj(NID_any_policy);
+    struct graph g = { .level = level, .n = 1 };
+    level[0].any = 0;
+    level[0].n = 1;
+    level[0].node[0].oid = OBJ_nid2obj(NID_any_policy);
     enum sl_rc rc = walk(&g, path, below, out, p, err);
-    free(g.level);
+    free(level);
     return rc;
 }
