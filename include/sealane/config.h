@@ -25,21 +25,21 @@ struct sl_conf_trust {
     char *name;
     struct sl_conf_strings
         anchors; /* anchor = { "file.pem", ... }; PEM or DER files, or "authority" */
-    struct sl_conf_strings intermediates; /* optional extra certificates for path building */
-    struct sl_conf_strings crls;          /* local CRL files */
-    char *crl_dir;                        /* directory of such files; "" : none */
+    struct sl_conf_strings intermediates;     /* optional extra certificates for path building */
+    struct sl_conf_strings crls;              /* local CRL files */
+    char *crl_dir;                            /* directory of such files; "" : none */
     struct sl_conf_strings intermediate_uris; /* CA certificates to fetch and keep up to date */
     bool aia;                                 /* missing issuers from caIssuers; default false */
-    enum sl_revocation_mode revocation;   /* default hard */
-    int64_t grace_s;                      /* grace: how far past nextUpdate; default 24h */
-    int64_t deadline_ms;                  /* all fetching of one decision; default 5000 */
-    bool ocsp, crl;                       /* sources used, default both; OCSP first */
-    bool ocsp_nonce;                      /* default false */
-    bool ocsp_sha256;                     /* hash tried first in a certID; default SHA-1 */
-    char *responder, *responder_cert;     /* configured OCSP responder and its certificate; "" */
-    bool unknown_to_crl;                  /* "unknown" goes on to the CRL; default: refuses */
-    bool must_staple;                     /* RFC 7633 is honoured; default false */
-    struct sl_conf_strings order;         /* "staple", "cache", "ocsp", "crl"; empty: so */
+    enum sl_revocation_mode revocation;       /* default hard */
+    int64_t grace_s;                          /* grace: how far past nextUpdate; default 24h */
+    int64_t deadline_ms;                      /* all fetching of one decision; default 5000 */
+    bool ocsp, crl;                           /* sources used, default both; OCSP first */
+    bool ocsp_nonce;                          /* default false */
+    bool ocsp_sha256;                         /* hash tried first in a certID; default SHA-1 */
+    char *responder, *responder_cert; /* configured OCSP responder and its certificate; "" */
+    bool unknown_to_crl;              /* "unknown" goes on to the CRL; default: refuses */
+    bool must_staple;                 /* RFC 7633 is honoured; default false */
+    struct sl_conf_strings order;     /* "staple", "cache", "ocsp", "crl"; empty: so */
     struct sl_conf_strings eku;    /* allowed EKU OIDs or names; empty: ipsecIKE, any, or absent */
     uint16_t min_rsa_bits;         /* default 2048 */
     enum sl_profile profile;       /* default rfc5280 */

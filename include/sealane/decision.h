@@ -113,7 +113,7 @@ struct sl_question { /* views valid until the next call into the decider */
     const char *uri;
     const char *content_type, *accept;
     const char *etag, *modified; /* of what is held, NULL: none; then answer_unchanged is allowed */
-    bool from_cert; /* the URI comes from a certificate, not from the configuration */
+    bool from_cert;              /* the URI comes from a certificate, not from the configuration */
     struct sl_bytes body;
     size_t max_bytes;
     /* SEARCH in a configured ldap directory: at most two entries are needed */

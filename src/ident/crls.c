@@ -57,11 +57,9 @@ static void add(struct lists *l, const struct crls_ask *q, struct sl_crl *crl,
         l->cut = true;
         return;
     }
-    l->v[l->n++] = (struct list){ .crl = crl,
-                                  .use = use,
-                                  .local = local,
-                                  .issuer = issuer,
-                                  .delta = sl_crl_is_delta(crl) };
+    l->v[l->n++] = (struct list){
+        .crl = crl, .use = use, .local = local, .issuer = issuer, .delta = sl_crl_is_delta(crl)
+    };
 }
 
 static bool of_role(const struct crls_ask *q, const struct source_use *u)
@@ -194,8 +192,8 @@ static bool key_differs(const struct sl_crl *crl, const struct sl_cert *c)
     struct sl_bytes want = sl_crl_authority_key(crl);
     const ASN1_OCTET_STRING *have = X509_get0_subject_key_id(sl_cert_x509(c));
     return want.len && have &&
-           !sl_bytes_eq(want, sl_bytes(ASN1_STRING_get0_data(have),
-                                       (size_t)ASN1_STRING_length(have)));
+           !sl_bytes_eq(want,
+                        sl_bytes(ASN1_STRING_get0_data(have), (size_t)ASN1_STRING_length(have)));
 }
 
 /* ---- applying -------------------------------------------------------------------------------------------- */
@@ -243,8 +241,8 @@ static size_t deltas_of(const struct list *v[DELTAS_TRIED], const struct lists *
 }
 
 /* With the newest delta that fits, else alone. */
-static enum sl_rc apply(struct sl_crl_status *out, const struct crls_ask *q, const struct lists *all,
-                        const struct list *l, const struct sl_cert *signer,
+static enum sl_rc apply(struct sl_crl_status *out, const struct crls_ask *q,
+                        const struct lists *all, const struct list *l, const struct sl_cert *signer,
                         const struct list **delta, struct sl_err *err)
 {
     const struct list *v[DELTAS_TRIED] = { 0 };

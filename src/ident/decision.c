@@ -319,8 +319,7 @@ static bool next_path(struct sl_decision *x, struct sl_err *err)
 }
 
 /* The certificate whose failure is told first: the end entity, then upwards. */
-static bool judge_path(struct sl_decision *x, struct sl_now now, bool *waiting,
-                            struct sl_err *err)
+static bool judge_path(struct sl_decision *x, struct sl_now now, bool *waiting, struct sl_err *err)
 {
     const struct sl_conf_trust *conf = x->trust->conf;
     size_t n = x->path.n - 1; /* the anchor is not asked about */

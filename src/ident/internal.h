@@ -29,12 +29,12 @@
 #define IDENT_BUCKETS       1024
 #define IDENT_SOURCES_MAX   16384 /* then the longest unused is forgotten */
 #define IDENT_SEARCHES_MAX  16384
-#define IDENT_USES_MAX      40 /* sources that one certificate's status may rest on */
-#define IDENT_SIGNERS_MAX   4  /* certificates remembered with a CRL that may have signed it */
-#define IDENT_LISTS_MAX     32 /* CRLs looked at for one certificate */
-#define IDENT_APPLY_MAX     512 /* applications of a CRL in one decision */
-#define IDENT_ISSUERS_MAX   8  /* fetches of missing issuers in one decision */
-#define IDENT_GET_MAX       255 /* OCSP by GET up to this length of the URI (RFC 5019 5) */
+#define IDENT_USES_MAX      40    /* sources that one certificate's status may rest on */
+#define IDENT_SIGNERS_MAX   4     /* certificates remembered with a CRL that may have signed it */
+#define IDENT_LISTS_MAX     32    /* CRLs looked at for one certificate */
+#define IDENT_APPLY_MAX     512   /* applications of a CRL in one decision */
+#define IDENT_ISSUERS_MAX   8     /* fetches of missing issuers in one decision */
+#define IDENT_GET_MAX       255   /* OCSP by GET up to this length of the URI (RFC 5019 5) */
 #define IDENT_APART_BYTES   65536 /* a CRL this large is saved in a file of its own */
 #define IDENT_BACKOFF_MIN_S 2
 #define IDENT_BACKOFF_MAX_S 60
@@ -95,9 +95,9 @@ struct source {
     uint64_t question; /* 0: none */
     bool asked;        /* the question was handed out */
     struct sl_buf request;
-    char *get;                           /* OCSP: URI of the request by GET, NULL: POST */
-    bool sha256, other_hash, only_post;  /* OCSP: hash of the certID, both are tried */
-    enum sl_rc first;                    /* what came of the first hash */
+    char *get;                          /* OCSP: URI of the request by GET, NULL: POST */
+    bool sha256, other_hash, only_post; /* OCSP: hash of the certID, both are tried */
+    enum sl_rc first;                   /* what came of the first hash */
     uint8_t nonce_value[SL_OCSP_NONCE_LEN];
     int64_t until_ns, asked_utc_s;
     unsigned failures;

@@ -141,7 +141,8 @@ static void find_sources(struct sl_decision *x, size_t i, struct sl_now now)
     size_t n = t->conf->ocsp ? sl_cert_ocsp_uris(cert, uri) : 0;
     for (size_t k = 0; k < n; k++) {
         key.uri = uri[k];
-        if (strncasecmp(uri[k], "http", 4) == 0) /* OCSP is spoken over HTTP (RFC 6960 appendix A) */
+        if (strncasecmp(uri[k], "http", 4) ==
+            0) /* OCSP is spoken over HTTP (RFC 6960 appendix A) */
             (void)check_use(x, c, USE_OCSP, 0, &key, now);
     }
     c->point_n = sl_cert_crl_points(cert, c->point);
@@ -391,8 +392,8 @@ static void stage_crl(struct look *l)
     for (size_t p = 0; p < c->point_n && !c->done && !l->want; p++) {
         bool counted = false;
         for (size_t k = 0; k < c->use_n; k++)
-            counted = counted || (c->use[k].role == USE_CRL && c->use[k].point == p &&
-                                  c->use[k].counted);
+            counted =
+                counted || (c->use[k].role == USE_CRL && c->use[k].point == p && c->use[k].counted);
         for (size_t k = 0; k < c->use_n && !counted && !l->want; k++) {
             struct source_use *u = &c->use[k];
             if (!u->source || u->role != USE_CRL || u->point != p)
@@ -439,11 +440,9 @@ static void look(struct look *l)
     const struct sl_conf_strings *order = &l->x->trust->conf->order;
     struct cert_check *c = l->c;
     size_t n = order->n ? order->n : SL_ARRAY_LEN(all);
-    crls_look(&l->crls, &(struct crls_ask){ .x = l->x,
-                                            .check = c,
-                                            .cert = l->cert,
-                                            .issuer = l->issuer,
-                                            .now = l->now });
+    crls_look(&l->crls,
+              &(struct crls_ask){
+                  .x = l->x, .check = c, .cert = l->cert, .issuer = l->issuer, .now = l->now });
     look_for_revoked(l);
     if (c->done || misses_staple(l))
         return;
@@ -552,11 +551,9 @@ bool revocation_advance(struct sl_decision *x, size_t i, struct sl_now now)
     bool busy = x->decider->busy;
     x->decider->busy = true; /* no source is forgotten while it is looked at */
     while (!c->done) {
-        struct look l = { .x = x,
-                          .c = c,
-                          .cert = x->path.cert[i],
-                          .issuer = x->path.cert[i + 1],
-                          .now = now };
+        struct look l = {
+            .x = x, .c = c, .cert = x->path.cert[i], .issuer = x->path.cert[i + 1], .now = now
+        };
         look(&l);
         if (c->done)
             break;

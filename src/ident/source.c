@@ -26,9 +26,9 @@ static bool make_key(uint8_t out[32], const struct source_key *k)
 {
     SL_AUTO_BUF b = { 0 };
     bool ok = true;
-    static const char *const kinds[] = { [SOURCE_OCSP] = "ocsp",
-                                         [SOURCE_CRL] = "crl",
-                                         [SOURCE_CERT] = "cert" };
+    static const char *const kinds[] = {
+        [SOURCE_OCSP] = "ocsp", [SOURCE_CRL] = "crl", [SOURCE_CERT] = "cert"
+    };
     put_part(&b, sl_str(kinds[k->kind]), &ok);
     put_part(&b, sl_str(k->uri), &ok);
     if (k->kind == SOURCE_OCSP) {
@@ -538,14 +538,16 @@ void source_answer(struct sl_decider *d, struct source *s, enum sl_rc rc, const 
 void source_unchanged(struct sl_decider *d, struct source *s, struct sl_now now)
 {
     if (!s->have) { /* we did not ask so */
-        source_answer(d, s, SL_UNAVAILABLE, "the server says 304 (not modified) of nothing", (struct sl_bytes){ 0 }, now);
+        source_answer(d, s, SL_UNAVAILABLE, "the server says 304 (not modified) of nothing",
+                      (struct sl_bytes){ 0 }, now);
         return;
     }
     if (!s->asked)
         d->to_ask--;
     s->question = 0;
     if (s->kind == SOURCE_CRL && now.utc_s > sl_crl_next_update(s->crl))
-        failed(d, s, SL_REVOCATION_STALE, "the server has no newer list than the one past its nextUpdate", now);
+        failed(d, s, SL_REVOCATION_STALE,
+               "the server has no newer list than the one past its nextUpdate", now);
     else
         source_succeeded(d, s, now);
     decider_wake(d, &s->waiting, now);

@@ -15,8 +15,8 @@
 #include <strings.h>
 
 #define CERTS_BYTES_MAX ((size_t)4 * SL_CERT_MAX_BYTES)
-#define CERTS_MAX    32 /* taken from one answer */
-#define TLS_STATUS   5  /* status_request (RFC 6066 1.1) */
+#define CERTS_MAX       32 /* taken from one answer */
+#define TLS_STATUS      5  /* status_request (RFC 6066 1.1) */
 
 static enum sl_rc add_x509(struct sl_certs *out, const X509 *x, struct sl_err *err)
 {
@@ -139,8 +139,7 @@ static bool wanted(const char *uri)
 size_t cert_issuer_uris(const struct sl_cert *c, char uri[SL_CERT_URI_MAX][512])
 {
     size_t n = 0;
-    AUTHORITY_INFO_ACCESS *aia =
-        X509_get_ext_d2i(sl_cert_x509(c), NID_info_access, NULL, NULL);
+    AUTHORITY_INFO_ACCESS *aia = X509_get_ext_d2i(sl_cert_x509(c), NID_info_access, NULL, NULL);
     for (int i = 0; i < sk_ACCESS_DESCRIPTION_num(aia) && n < SL_CERT_URI_MAX; i++) {
         const ACCESS_DESCRIPTION *a = sk_ACCESS_DESCRIPTION_value(aia, i);
         if (OBJ_obj2nid(a->method) != NID_ad_ca_issuers || a->location->type != GEN_URI)

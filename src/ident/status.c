@@ -57,8 +57,8 @@ static void put_crl(json_t *o, const struct sl_crl *crl)
 
 static json_t *source_json(const struct source *s, struct sl_now now)
 {
-    json_t *o = json_pack("{s:s, s:s, s:s}", "kind", kind_word(s), "uri", s->uri, "issuer",
-                          issuer_of(s));
+    json_t *o =
+        json_pack("{s:s, s:s, s:s}", "kind", kind_word(s), "uri", s->uri, "issuer", issuer_of(s));
     if (s->cert)
         json_object_set_new(o, "cert", json_string(sl_cert_name(s->cert)));
     if (s->have) {
