@@ -306,21 +306,11 @@ static enum sl_rc check_strict(const struct path_cert *c, struct sl_err *err)
         return SL_FAIL(err, SL_CERT_KEY_USAGE,
                        "certificate %s: keyUsage has no bit set (strict profile; RFC 5280 4.2.1.3)",
                        name);
-    if (c->ku && (c->ku_bits & KU_KEY_CERT_SIGN) && !c->ca)
-        return SL_FAIL(err, SL_CERT_KEY_USAGE,
-                       "certificate %s: keyCertSign without basicConstraints cA (strict profile; "
-                       "RFC 5280 4.2.1.3)",
-                       name);
     bool self_signed = (X509_get_extension_flags(c->x) & EXFLAG_SS) != 0;
     if (!self_signed && !c->akid)
         return SL_FAIL(err, SL_CERT_INVALID,
                        "certificate %s: authorityKeyIdentifier with keyIdentifier is missing "
                        "(strict profile; RFC 5280 4.2.1.1)",
-                       name);
-    if (X509_NAME_entry_count(X509_get_subject_name(c->x)) == 0 && (!c->san || !c->san_critical))
-        return SL_FAIL(err, SL_CERT_INVALID,
-                       "certificate %s: empty subject without critical subjectAltName (strict "
-                       "profile; RFC 5280 4.1.2.6)",
                        name);
     EVP_PKEY *key = X509_get0_pubkey(c->x);
     if (key && EVP_PKEY_get_base_id(key) == EVP_PKEY_RSA && EVP_PKEY_get_bits(key) % 8 != 0)

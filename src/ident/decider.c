@@ -47,6 +47,12 @@ void decider_wake(struct sl_decider *d, struct wait **waiting, struct sl_now now
     d->busy = outer;
 }
 
+void decider_change(struct sl_decider *d)
+{
+    d->changed = true;
+    d->generation++;
+}
+
 void decider_timer(struct sl_decider *d, int64_t at_ns)
 {
     if (at_ns < d->timer_ns)
@@ -128,6 +134,7 @@ void sl_decider_free(struct sl_decider *d)
     }
     for (size_t i = 0; d->dir && i < d->config->directory_n; i++)
         sl_entries_clear(&d->dir[i].all);
+    memo_free(d);
     free(d->trust);
     free(d->dir);
     free(d);
@@ -150,7 +157,7 @@ enum sl_rc sl_decider_anchors(struct sl_decider *d, const char *trust, struct sl
     if (!t)
         return SL_NOT_FOUND;
     SL_TRY(sl_certs_load(&t->anchors, in, what, err));
-    d->changed = true;
+    decider_change(d);
     return SL_OK;
 }
 
@@ -185,7 +192,7 @@ enum sl_rc sl_decider_crl(struct sl_decider *d, const char *trust, struct sl_byt
     }
     sl_crl_free(t->crl[k].crl);
     t->crl[k].crl = sl_steal(&crl);
-    d->changed = true;
+    decider_change(d);
     return SL_OK;
 }
 
@@ -198,7 +205,7 @@ void sl_decider_crl_gone(struct sl_decider *d, const char *trust, const char *wh
         free(t->crl[k].what);
         sl_crl_free(t->crl[k].crl);
         t->crl[k] = t->crl[--t->crl_n];
-        d->changed = true;
+        decider_change(d);
         return;
     }
 }
@@ -213,7 +220,7 @@ enum sl_rc sl_decider_responder(struct sl_decider *d, const char *trust, struct 
     SL_TRY(sl_certs_load(&certs, in, what, err));
     sl_certs_clear(&t->responder);
     t->responder = certs;
-    d->changed = true;
+    decider_change(d);
     return SL_OK;
 }
 
@@ -229,7 +236,7 @@ enum sl_rc sl_decider_ldif(struct sl_decider *d, const char *directory, struct s
     struct sl_entries all = { 0 };
     SL_TRY(sl_ldif_read(&all, text, what, err));
     if (!dir->loaded || !sl_entries_eq(&all, &dir->all))
-        d->changed = true;
+        decider_change(d);
     sl_entries_clear(&dir->all);
     dir->all = all;
     dir->loaded = true;
@@ -459,5 +466,5 @@ void sl_decider_refresh(struct sl_decider *d, struct sl_now now)
     }
     decider_timer(d, now.mono_ns);
     sl_decider_tick(d, now);
-    d->changed = true; /* directory answers are asked for by the decisions themselves */
+    decider_change(d); /* directory answers are asked for by the decisions themselves */
 }

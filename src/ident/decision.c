@@ -174,7 +174,7 @@ static void finish(struct sl_decision *x, const char *word)
 {
     struct sl_decider *d = x->decider;
     struct sl_verdict *v = &x->verdict;
-    if (x->finder)
+    if (x->finder && !json_object_get(x->evidence, "candidates"))
         put(x->evidence, "candidates", path_candidates(x));
     put_text(x->evidence, "verdict", word);
     put_text(x->evidence, "reason", sl_rc_name(v->rc));
@@ -375,6 +375,8 @@ static bool step_revocation(struct sl_decision *x, struct sl_now now, bool *wait
             return false;
         sl_err_reset(err);
     }
+    put(x->evidence, "candidates", path_candidates(x));
+    memo_keep(x, now);
     return true;
 }
 
@@ -726,9 +728,9 @@ static bool step(struct sl_decision *x, struct sl_now now, bool *waiting, struct
     bool psk = x->conn && x->conn->auth == SL_METHOD_PSK;
     switch (x->phase) {
     case PHASE_PATH:
-        return psk || step_path(x, now, waiting, err);
+        return psk || memo_recall(x, now) || step_path(x, now, waiting, err);
     case PHASE_REVOCATION:
-        return psk || step_revocation(x, now, waiting, err);
+        return psk || x->recalled || step_revocation(x, now, waiting, err);
     case PHASE_BINDING:
         return x->validation ? step_name(x, err) : step_binding(x, err);
     case PHASE_POSSESSION:

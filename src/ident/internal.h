@@ -12,6 +12,7 @@
  *   paths.c        the path search, missing issuers, candidates
  *   search.c       directory searches: single flight, cache, grace
  *   decision.c     the steps of one decision, and the only place that can accept
+ *   memo.c         validations that are remembered
  *   story.c        evidence as text
  */
 #ifndef IDENT_INTERNAL_H
@@ -42,6 +43,8 @@
 #define IDENT_REFRESH_MAX_S 3600
 #define IDENT_FORGET_S      86400 /* a source unused for so long is not refreshed any more */
 #define IDENT_PSK_MS        5000
+#define IDENT_MEMOS         1024
+#define IDENT_MEMO_KEY      ((size_t)64 << 10) /* longer ones are not remembered */
 
 /* A decision's place in the queue of what it waits for. */
 struct wait {
@@ -278,6 +281,7 @@ struct sl_decision {
     enum phase phase;
     bool finished;
     bool validation, with_id; /* path, revocation and perhaps binding only */
+    bool recalled;            /* path and revocation are those of a validation before */
 
     const struct sl_conf_connection *conn;
     struct trust *trust;
@@ -365,6 +369,13 @@ struct source_use *check_use(struct sl_decision *x, struct cert_check *c, enum u
 bool path_advance(struct sl_decision *x, struct sl_now now, bool *waiting, struct sl_err *err);
 json_t *path_candidates(const struct sl_decision *x); /* new */
 
+/* ---- what is remembered (memo.c) ----------------------------------------------------------------------- */
+/* Path and revocation of x are settled and good. */
+void memo_keep(struct sl_decision *x, struct sl_now now);
+/* Takes both from a validation of the same before; false: there is none that still holds. */
+bool memo_recall(struct sl_decision *x, struct sl_now now);
+void memo_free(struct sl_decider *d);
+
 /* ---- the decider ----------------------------------------------------------------------------------------- */
 struct local_crl {
     char *what;
@@ -393,10 +404,14 @@ struct sl_decider {
     uint64_t last_question;
     size_t to_ask; /* questions not yet handed out */
     int64_t timer_ns;
+    struct memo **memo;  /* IDENT_MEMOS places; NULL: none yet */
+    uint64_t generation; /* of all that could speak against a remembered validation */
     bool changed, dirty, busy;
     bool started; /* the configured URIs of certificates were asked for */
 };
 void decider_timer(struct sl_decider *d, int64_t at_ns);
+/* Something that decisions rest on is not what it was. */
+void decider_change(struct sl_decider *d);
 void decider_wake(struct sl_decider *d, struct wait **waiting, struct sl_now now);
 
 /* All of them, in no order; NULL: first, and NULL after the last. */

@@ -327,7 +327,7 @@ static enum sl_rc take_proved(struct sl_decider *d, struct source *s, struct sl_
     SL_TRY(check_newer(s, crl, utc_s, err));
     bool same = s->crl && sl_bytes_eq(sl_crl_der(crl), sl_crl_der(s->crl));
     if (!same) {
-        d->changed = true;
+        decider_change(d);
         s->unsaved = sl_crl_der(crl).len >= IDENT_APART_BYTES;
         sl_crl_free(s->crl);
         s->crl = sl_crl_ref(crl);
@@ -428,7 +428,9 @@ static enum sl_rc take_ocsp(struct sl_decider *d, struct source *s, struct sl_by
     sl_cert_free(s->delegate);
     s->delegate = sl_steal(&delegate);
     if (s->have && a.revoked != s->answer.revoked)
-        d->changed = true;
+        decider_change(d);
+    else if (a.revoked)
+        d->generation++; /* first heard of it: a CRL may have said good before */
     s->answer = a;
     s->have = true;
     return rc;

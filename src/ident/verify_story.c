@@ -86,7 +86,7 @@ static bool tell_chain(struct sl_buf *out, const json_t *list, const char *title
 
 static bool tell_candidate(struct sl_buf *out, const json_t *c, size_t number)
 {
-    const json_t *certs = json_object_get(c, "chain");
+    const json_t *certs = json_object_get(c, "certs");
     const char *reason = text_of(c, "reason");
     size_t i;
     json_t *one;

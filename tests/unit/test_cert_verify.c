@@ -173,6 +173,7 @@ START_TEST(each_option_arrives_where_it_counts)
         { GIVEN "--id dn:CN=leaf @leaf.der", "good", "OK" },
         { GIVEN "--explicit-policy @leaf.der", "refused", "CERT_POLICY" },
         { GIVEN "--max-depth 1 @leaf.der", "good", "OK" },
+        { GIVEN "--max-depth 0 @leaf.der", "refused", "CERT_PATH_LENGTH" },
         { GIVEN "@junk", "refused", "CERT_MALFORMED" },
     };
     setup();
