@@ -162,9 +162,13 @@ struct msg_child_failed { /* could not be installed */
 };
 
 /* ---- esp and supervisor -------------------------------------------------------------------- */
-/* A route of remote traffic into TUN; local: the near side, for choosing a source address. */
+/*
+ * A route of remote traffic into TUN; local: the near side, for choosing a source address. near: the
+ * prefix is of the near side itself, which stays out of TUN.
+ */
 struct msg_route {
     struct sl_prefix prefix;
+    bool near;
     struct sl_addr local_first, local_last; /* family 0: none */
 };
 
