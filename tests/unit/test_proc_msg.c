@@ -398,6 +398,8 @@ START_TEST(datapath_messages_round_trip)
                           mv2;
     SL_AUTO_BUF b = { 0 };
     check(MSG_CHILD_MOVE, &mv, &mv2, &b);
+    SL_AUTO_BUF h = { 0 };
+    check(MSG_CHILD_HEARD, &mv, &mv2, &h);
     ck_assert_uint_eq(mv2.remote.port, 1024);
     struct msg_child_failed f = { .child_id = 5, .rc = SL_UNSUPPORTED, .text = "no" }, f2;
     SL_AUTO_BUF b2 = { 0 };

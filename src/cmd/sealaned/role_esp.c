@@ -58,10 +58,11 @@ static void drain_events(struct role_esp *r)
             tell(r, PROC_IKE, MSG_CHILD_SEEN, &m);
             break;
         case SL_ESP_EV_MOVED: {
-            /* IKE moves the child when it hears from the new address itself (RFC 7296 2.23) */
-            char text[SL_ENDPOINT_TEXT];
-            sl_debug("child %llu is heard from %s", (unsigned long long)ev.child_id,
-                     sl_endpoint_text(text, &ev.remote));
+            /* ike knows whether the peer may move, and moves all that is its (RFC 7296 2.23) */
+            struct msg_child_move heard = {
+                .child_id = ev.child_id, .local = ev.local, .remote = ev.remote, .udp_encap = true
+            };
+            tell(r, PROC_IKE, MSG_CHILD_HEARD, &heard);
             break;
         }
         }

@@ -574,6 +574,7 @@ static void on_esp(void *ctx, struct chan *c, struct chan_msg *m)
     struct role_ike *r = ctx;
     const int64_t now = sl_clock_mono_ns();
     struct msg_child x = { 0 };
+    struct msg_child_move heard;
     struct msg_child_failed f;
     if (m->type == MSG_CHILD_FAILED) {
         if (!msg_read(MSG_CHILD_FAILED, &f, m->body))
@@ -586,6 +587,8 @@ static void on_esp(void *ctx, struct chan *c, struct chan_msg *m)
         sl_ike_child_hard(r->ike, now, x.child_id);
     } else if (m->type == MSG_CHILD_SEEN && msg_read(MSG_CHILD_SEEN, &x, m->body)) {
         sl_ike_child_seen(r->ike, now, x.child_id);
+    } else if (m->type == MSG_CHILD_HEARD && msg_read(MSG_CHILD_HEARD, &heard, m->body)) {
+        sl_ike_child_heard(r->ike, now, heard.child_id, &heard.remote);
     } else {
         malformed(c, m);
     }

@@ -597,6 +597,7 @@ static void adopt(struct ike_xchg *x)
     next->natt = old->natt;
     next->nat_local = old->nat_local;
     next->nat_remote = old->nat_remote;
+    next->peer_may_move = old->peer_may_move;
     next->natt_supported = old->natt_supported;
     next->fragment = old->fragment;
     next->id_local = old->id_local;
