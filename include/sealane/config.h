@@ -237,9 +237,10 @@ struct sl_config {
     int64_t half_open_s;               /* default 30 */
     unsigned worker_threads;           /* default 2 */
     /* datapath { ... } */
-    char *tun_name;      /* default "sealane0" */
-    uint16_t mtu;        /* of TUN; 0: derived from the outer link, default 1400 */
-    bool install_routes; /* default true */
+    char *tun_name;                      /* default "sealane0" */
+    uint16_t mtu;                        /* of TUN; 0: derived from the outer link, default 1400 */
+    bool install_routes;                 /* default true */
+    uint32_t table, rule_priority, mark; /* of policy routing */
     /* audit { ... } */
     char *audit_dir; /* default state_dir/audit */
 

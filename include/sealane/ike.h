@@ -129,6 +129,13 @@ void sl_ike_child_soft(struct sl_ike *ike, int64_t now_ns, uint64_t child_id);
 void sl_ike_child_hard(struct sl_ike *ike, int64_t now_ns, uint64_t child_id);
 void sl_ike_child_seen(struct sl_ike *ike, int64_t now_ns,
                        uint64_t child_id); /* an authentic inbound packet came */
+/*
+ * An authentic packet of the child, newer than all before, came from another outer address than its
+ * remote one: where the peer is behind a NAT and we are not, the IKE SA and its children move there
+ * (RFC 7296 2.23), and the peer is asked whether it hears us.
+ */
+void sl_ike_child_heard(struct sl_ike *ike, int64_t now_ns, uint64_t child_id,
+                        const struct sl_endpoint *remote);
 void sl_ike_child_install_failed(struct sl_ike *ike, int64_t now_ns, uint64_t child_id,
                                  enum sl_rc rc);
 

@@ -88,6 +88,9 @@ static void check_global(const struct here *daemon, const struct here *ike,
               "not the name of a network device; expected 1 to %d characters without "
               "\"/\", \":\", \"%%\" or space",
               IFNAMSIZ - 1);
+    if (c->table >= 253 && c->table <= 255)
+        VALUE(datapath, "table", "is %u, one of the kernel's own tables (default, main, local)",
+              c->table);
     if (c->user_base > UINT32_MAX - 16)
         VALUE(daemon, "user_base", "too large: one user per role follows it");
     if (c->run_dir && strlen(c->run_dir) > 80)

@@ -200,7 +200,8 @@ struct ike_isa {
     struct sl_endpoint reply_local, reply_remote; /* where the request being answered came from */
     bool natt;                                    /* on port 4500 */
     bool nat_local, nat_remote, natt_supported;
-    bool fragment; /* RFC 7383 agreed */
+    bool peer_may_move; /* it is behind a NAT, and we are not, whatever we pretend */
+    bool fragment;      /* RFC 7383 agreed */
 
     struct sl_suite suite;
     enum sl_prf prf;

@@ -770,6 +770,7 @@ static void msg_route_write(const struct msg_route *m, struct sl_wr *w)
 {
     wr_addr(w, &m->prefix.addr);
     sl_wr_u8(w, m->prefix.len);
+    sl_wr_u8(w, m->near);
     wr_addr(w, &m->local_first);
     wr_addr(w, &m->local_last);
 }
@@ -777,6 +778,7 @@ static void msg_route_read(struct msg_route *m, struct sl_rd *r)
 {
     rd_addr(r, &m->prefix.addr);
     m->prefix.len = sl_rd_u8(r);
+    m->near = rd_bool(r);
     rd_addr(r, &m->local_first);
     rd_addr(r, &m->local_last);
     if (!m->prefix.addr.family || m->prefix.len > 8 * sl_addr_len(&m->prefix.addr) ||

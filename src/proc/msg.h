@@ -165,7 +165,7 @@ struct msg_sa_event {
 struct msg_child { /* OUTBOUND, DEL, SOFT, HARD, SEEN */
     uint64_t child_id;
 };
-struct msg_child_move {
+struct msg_child_move { /* by ike; of CHILD_HEARD, by esp: where a packet came from */
     uint64_t child_id;
     struct sl_endpoint local, remote;
     bool udp_encap;
@@ -177,9 +177,13 @@ struct msg_child_failed { /* could not be installed */
 };
 
 /* ---- esp and supervisor -------------------------------------------------------------------- */
-/* A route of remote traffic into TUN; local: the near side, for choosing a source address. */
+/*
+ * A route of remote traffic into TUN; local: the near side, for choosing a source address. near: the
+ * prefix is of the near side itself, which stays out of TUN.
+ */
 struct msg_route {
     struct sl_prefix prefix;
+    bool near;
     struct sl_addr local_first, local_last; /* family 0: none */
 };
 
@@ -290,6 +294,7 @@ struct msg_none { /* a message that is its type alone */
     X(MSG_CHILD_HARD, 69, msg_child, msg_child)                          \
     X(MSG_CHILD_SEEN, 70, msg_child, msg_child)                          \
     X(MSG_CHILD_FAILED, 71, msg_child_failed, msg_child_failed)          \
+    X(MSG_CHILD_HEARD, 72, msg_child_move, msg_child_move)               \
     X(MSG_ROUTE_ADD, 80, msg_route, msg_route)                           \
     X(MSG_ROUTE_DEL, 81, msg_route, msg_route)                           \
     X(MSG_AUDIT, 96, msg_audit, msg_audit)                               \

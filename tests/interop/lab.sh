@@ -8,66 +8,17 @@
 # With lab_netns nat, a third namespace n stands between them and masquerades a's address:
 # a 10.98.0.1 -- 10.98.0.254 n 10.99.0.254 -- b 10.99.0.2.
 #
-# Everything made is undone on exit: daemons by pid, namespaces by name, the scratch directory.
-# LAB_KEEP=1 keeps the scratch directory.
-set -u
-SL_BIN=${SL_BIN:-$(cd "$(dirname "${BASH_SOURCE[0]}")/../../build/dev" && pwd)}
-LAB=$(mktemp -d /tmp/sl-interop.XXXXXX)
-chmod 755 "$LAB" # the roles have users of their own
+# Everything made is undone on exit (../common.sh).
+. "$(dirname "${BASH_SOURCE[0]}")/../common.sh"
+LAB=$TMP
 NA=sla-$$ NB=slb-$$ NN=sln-$$
 OUT_A=10.99.0.1 OUT_B=10.99.0.2 IN_A=10.11.0.1 IN_B=10.12.0.1
 NET_A=10.11.0.0/24 NET_B=10.12.0.0/24
-PIDS=() SPACES=() FAILED=0 PASSED=0
 CHARON=${SWAN_CHARON:-/usr/lib/ipsec/charon}
 
 say() { printf '\n== %s\n' "$*"; }
-die() { printf 'FATAL: %s\n' "$*" >&2; exit 1; }
-pass() { PASSED=$((PASSED + 1)); printf 'PASS %s\n' "$*"; }
-fail() { FAILED=$((FAILED + 1)); printf 'FAIL %s\n' "$*"; }
-# ok TITLE COMMAND...: the command must succeed
-ok() {
-    local title=$1
-    shift
-    if "$@" >"$LAB/last.out" 2>&1; then pass "$title"
-    else fail "$title"; sed 's/^/    /' "$LAB/last.out" | tail -15; fi
-}
-# not TITLE COMMAND...: the command must fail
-not() {
-    local title=$1
-    shift
-    if "$@" >"$LAB/last.out" 2>&1; then fail "$title"; sed 's/^/    /' "$LAB/last.out" | tail -15
-    else pass "$title"; fi
-}
-wait_for() { # SECONDS COMMAND...
-    local i n=$(($1 * 10))
-    shift
-    for ((i = 0; i < n; i++)); do "$@" >/dev/null 2>&1 && return 0; sleep 0.1; done
-    return 1
-}
-stop_pid() { # PID: by pid, with its children, and waits
-    local p kids
-    kids=$(pgrep -P "$1")
-    for p in "$1" $kids; do kill "$p" 2>/dev/null; done
-    for p in "$1" $kids; do
-        wait_for 5 bash -c "! kill -0 $p 2>/dev/null" || kill -9 "$p" 2>/dev/null
-    done
-    wait "$1" 2>/dev/null
-}
-lab_cleanup() {
-    local rc=$? p n
-    trap - EXIT INT TERM
-    for p in "${PIDS[@]:-}"; do [ -n "$p" ] && stop_pid "$p"; done
-    for n in "${SPACES[@]:-}"; do [ -n "$n" ] && ip netns del "$n" 2>/dev/null; done
-    if [ "${LAB_KEEP:-0}" = 1 ]; then echo "kept: $LAB"; else rm -rf "$LAB"; fi
-    exit "$rc"
-}
-trap lab_cleanup EXIT
-trap 'exit 130' INT TERM
-lab_end() {
-    printf '\n%d checks passed, %d failed\n' "$PASSED" "$FAILED"
-    [ "$FAILED" = 0 ]
-    exit $?
-}
+space() { add_space "$1"; } # NAME
+lab_end() { exit $((FAILED > 0)); }
 
 [ "$(id -u)" = 0 ] || die "root is needed for network namespaces"
 SWANCTL=${SWAN_CTL:-swanctl}
@@ -75,11 +26,6 @@ for tool in ip ping openssl "$SWANCTL" pki "$CHARON" "$SL_BIN/sealaned" "$SL_BIN
     command -v "$tool" >/dev/null || die "$tool is missing"
 done
 
-space() { # NAME: a namespace with lo up
-    ip netns add "$1" || die "namespace $1"
-    SPACES+=("$1")
-    ip -n "$1" link set lo up
-}
 lab_netns() { # [nat]
     space "$NA"
     space "$NB"

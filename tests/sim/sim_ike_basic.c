@@ -704,6 +704,75 @@ static bool record_info(void *ctx, struct sim_datagram *d)
     return true;
 }
 
+/* What the datapath of b says when a packet of the child came from there. */
+static void heard(const char *from)
+{
+    struct sl_endpoint e;
+    ck_assert(sl_endpoint_parse(&e, from, 4500));
+    sl_ike_child_heard(w.b.ike, w.sim.now_ns, w.b.sas->child.id, &e);
+    sim_gw_pump(&w.b);
+}
+
+START_TEST(nat_rebinding_seen_by_esp_moves_the_children_and_is_asked_about)
+{
+    begin(&plain, &plain);
+    behind_nat(&w.a, "198.51.100.1");
+    w.b.config->connection[0].remote.addr = w.a.node.outside;
+    world_up(&w);
+    w.a.node.nat_offset = 2000;
+    heard("198.51.100.1:6500");
+    world_run(&w, 10000);
+    ck_assert_uint_eq(w.b.events.n[SL_IKE_EV_PEER_MOVED], 1);
+    ck_assert_uint_eq(w.b.sas->child.remote.port, 6500);
+    /* asked once, and answered from there */
+    ck_assert_uint_eq(world_count(&w, "<-- INFORMATIONAL 0"), 1);
+    ck_assert_uint_eq(world_count(&w, "INFORMATIONAL 0 response -->"), 1);
+    ck_assert(world_connected(&w));
+    heard("198.51.100.1:6500");  /* where it is */
+    heard("[2001:db8::7]:6500"); /* another family: not by NAT */
+    ck_assert_uint_eq(w.b.events.n[SL_IKE_EV_PEER_MOVED], 1);
+    world_clear(&w);
+}
+END_TEST
+
+START_TEST(peer_without_nat_does_not_move_by_esp)
+{
+    begin(&plain, &plain);
+    world_up(&w);
+    const struct sl_endpoint was = w.b.sas->child.remote;
+    heard("198.51.100.1:6500");
+    world_run(&w, 1000);
+    ck_assert_uint_eq(w.b.events.n[SL_IKE_EV_PEER_MOVED], 0);
+    ck_assert(sl_endpoint_eq(&w.b.sas->child.remote, &was));
+    world_clear(&w);
+    /* we pretend to be behind a NAT; the peer is not */
+    const struct world_side forced = { "", "force_encap = yes", "" };
+    begin(&plain, &forced);
+    world_up(&w);
+    heard("198.51.100.1:6500");
+    world_run(&w, 1000);
+    ck_assert_uint_eq(w.b.events.n[SL_IKE_EV_PEER_MOVED], 0);
+    world_clear(&w);
+}
+END_TEST
+
+START_TEST(peer_does_not_move_when_we_are_behind_a_nat_too)
+{
+    begin(&plain, &plain);
+    behind_nat(&w.a, "198.51.100.1");
+    behind_nat(&w.b, "198.51.100.2");
+    w.a.config->connection[0].remote.addr = w.b.node.outside;
+    w.b.config->connection[0].remote.addr = w.a.node.outside;
+    w.b.node.nat_offset = 0;
+    world_up(&w);
+    ck_assert(w.b.sas->child.udp_encap);
+    heard("198.51.100.1:6500");
+    world_run(&w, 1000);
+    ck_assert_uint_eq(w.b.events.n[SL_IKE_EV_PEER_MOVED], 0);
+    world_clear(&w);
+}
+END_TEST
+
 START_TEST(nat_rebinding_is_not_faked_by_a_replayed_message)
 {
     begin(&plain, &plain);
@@ -1005,6 +1074,9 @@ SL_TESTS(
     SL_CASE(both_beginning_at_once_keep_one_ike_sa),
     SL_CASE(nat_moves_to_4500_and_keeps_the_mapping_alive),
     SL_CASE(nat_rebinding_moves_the_children),
+    SL_CASE(nat_rebinding_seen_by_esp_moves_the_children_and_is_asked_about),
+    SL_CASE(peer_without_nat_does_not_move_by_esp),
+    SL_CASE(peer_does_not_move_when_we_are_behind_a_nat_too),
     SL_CASE(nat_rebinding_is_not_faked_by_a_replayed_message),
     SL_CASE(forced_encapsulation_is_seen_by_both), SL_CASE(long_messages_are_fragmented_both_ways),
     SL_CASE(a_lost_fragment_brings_the_whole_message_again),

@@ -127,13 +127,15 @@ START_TEST(supervisor_messages_round_trip)
     ck_assert_uint_eq(p2.proc[0].pid, 77);
     ck_assert(p2.proc[0].ready);
     ck_assert_str_eq(p2.proc[0].lost, "killed");
-    struct msg_route r = { .local_first = ts("10.1.0.0/16").first,
+    struct msg_route r = { .near = true,
+                           .local_first = ts("10.1.0.0/16").first,
                            .local_last = ts("10.1.0.0/16").last };
     struct msg_route r2;
     ck_assert(sl_prefix_parse(&r.prefix, "2001:db8::/32"));
     SL_AUTO_BUF c = { 0 };
     check(MSG_ROUTE_ADD, &r, &r2, &c);
     ck_assert_uint_eq(r2.prefix.len, 32);
+    ck_assert(r2.near);
     ck_assert(sl_addr_eq(&r2.local_last, &r.local_last));
 }
 END_TEST
@@ -436,6 +438,8 @@ START_TEST(datapath_messages_round_trip)
                           mv2;
     SL_AUTO_BUF b = { 0 };
     check(MSG_CHILD_MOVE, &mv, &mv2, &b);
+    SL_AUTO_BUF h = { 0 };
+    check(MSG_CHILD_HEARD, &mv, &mv2, &h);
     ck_assert_uint_eq(mv2.remote.port, 1024);
     struct msg_child_failed f = { .child_id = 5, .rc = SL_UNSUPPORTED, .text = "no" }, f2;
     SL_AUTO_BUF b2 = { 0 };

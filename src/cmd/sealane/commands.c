@@ -19,6 +19,13 @@ static const struct arg rekey_args[] = {
     { ARG_FLAG, "--ike", NULL, "ike", false, "rekey the IKE SA instead of its children" },
     END,
 };
+static const struct arg down_args[] = {
+    { ARG_TEXT, NULL, "CONNECTION", "connection", true, "connection of the configuration" },
+    { ARG_TEXT, NULL, "CHILD", "child", false, "one of its children; without: all of them" },
+    { ARG_FLAG, "--wait", NULL, "wait", false,
+      "wait for the peer's answer, or until it is given up; without: for two seconds" },
+    END,
+};
 static const struct arg sas_args[] = {
     { ARG_TEXT, NULL, "CONNECTION", "connection", false, "only this connection" },
     END,
@@ -197,7 +204,7 @@ static const struct command commands[] = {
     { "status", NULL, "is everything well, and if not, what is to be done", NULL, show_status,
       judge_status, NULL, 0 },
     { "up", NULL, "bring a connection up", connection_child, show_done, NULL, NULL, 120000 },
-    { "down", NULL, "take a connection down", connection_child, show_done, NULL, NULL, 60000 },
+    { "down", NULL, "take a connection down", down_args, show_done, NULL, NULL, 60000 },
     { "rekey", NULL, "give a connection new keys", rekey_args, show_done, NULL, NULL, 60000 },
     { "sas", NULL, "list IKE and child SAs", sas_args, NULL, NULL, run_sas, 0 },
     { "esp", NULL, "count the packets of the datapath, and those dropped by reason", NULL, show_esp,

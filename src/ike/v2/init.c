@@ -61,6 +61,7 @@ static enum sl_rc read_common(struct ike_xchg *x, const uint8_t spi_r[IKE_SPI_LE
     const struct sl_conf_connection *conf = sa->conn->conf;
     sa->nat_local = sa->natt_supported && (nat_local || (conf && conf->force_encap));
     sa->nat_remote = sa->natt_supported && nat_remote;
+    sa->peer_may_move = sa->nat_remote && !nat_local;
     sa->fragment =
         fragments(sa) && ike_notify_find(&x->list, IKE_N_IKEV2_FRAGMENTATION_SUPPORTED, &n);
     x->setup->peer_hashes = 0;
