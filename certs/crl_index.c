@@ -4,54 +4,22 @@
  * once, which leaves eight bytes for each, sorted. What an entry says is decoded when it is found.
  */
 #include "certs/crl.h"
+#include "certs/der.h"
 
-#include <openssl/asn1.h>
 #include <openssl/err.h>
 
 #include <stdlib.h>
 #include <string.h>
 
-struct tlv {
-    int tag;
-    bool universal, constructed;
-    struct sl_bytes all, body;
-};
-
-/* Takes one definite-length element off the front of in. */
-static bool take(struct sl_bytes *in, struct tlv *t)
+static bool is_time(const struct certs_tlv *t)
 {
-    const unsigned char *p = in->p;
-    long len = 0;
-    int class = 0;
-    if (in->len == 0)
-        return false;
-    int got = ASN1_get_object(&p, &len, &t->tag, &class, (long)in->len);
-    if (got & 0x81) /* an error, or the indefinite length, which is not DER (X.690 10.1) */
-        return false;
-    t->universal = class == V_ASN1_UNIVERSAL;
-    t->constructed = (got & V_ASN1_CONSTRUCTED) != 0;
-    t->body = sl_bytes(p, (size_t)len);
-    t->all = sl_bytes(in->p, (size_t)(p - in->p) + (size_t)len);
-    *in = sl_bytes(in->p + t->all.len, in->len - t->all.len);
-    return true;
-}
-
-static bool take_tag(struct sl_bytes *in, struct tlv *t, int tag)
-{
-    return take(in, t) && t->universal && t->tag == tag &&
-           t->constructed == (tag == V_ASN1_SEQUENCE);
-}
-
-static bool is_time(const struct tlv *t)
-{
-    return t->universal && !t->constructed &&
-           (t->tag == V_ASN1_UTCTIME || t->tag == V_ASN1_GENERALIZEDTIME);
+    return certs_tlv_is(t, V_ASN1_UTCTIME) || certs_tlv_is(t, V_ASN1_GENERALIZEDTIME);
 }
 
 /* ---- head -------------------------------------------------------------------------------------- */
 struct parts {
-    struct tlv tbs, alg, signature; /* of CertificateList */
-    struct tlv inner_alg;
+    struct certs_tlv tbs, alg, signature; /* of CertificateList */
+    struct certs_tlv inner_alg;
     struct sl_bytes before, entries, after; /* the content of tbs: what is around the entries */
     bool has_entries;
 };
@@ -64,32 +32,33 @@ struct parts {
 static bool cut(struct parts *o, struct sl_bytes der, struct sl_bytes *stray)
 {
     struct sl_bytes in = der;
-    struct tlv t;
-    if (!take_tag(&in, &t, V_ASN1_SEQUENCE))
+    struct certs_tlv t;
+    if (!certs_take_tag(&in, &t, V_ASN1_SEQUENCE))
         return false;
     *stray = in;
     in = t.body;
-    if (!take_tag(&in, &o->tbs, V_ASN1_SEQUENCE) || !take_tag(&in, &o->alg, V_ASN1_SEQUENCE) ||
-        !take_tag(&in, &o->signature, V_ASN1_BIT_STRING) || in.len)
+    if (!certs_take_tag(&in, &o->tbs, V_ASN1_SEQUENCE) ||
+        !certs_take_tag(&in, &o->alg, V_ASN1_SEQUENCE) ||
+        !certs_take_tag(&in, &o->signature, V_ASN1_BIT_STRING) || in.len)
         return false;
     in = o->tbs.body;
-    if (!take(&in, &t))
+    if (!certs_take(&in, &t))
         return false;
-    if (t.universal && t.tag == V_ASN1_INTEGER && !take(&in, &t))
+    if (certs_tlv_is(&t, V_ASN1_INTEGER) && !certs_take(&in, &t))
         return false;
-    if (!t.universal || t.tag != V_ASN1_SEQUENCE)
+    if (!certs_tlv_is(&t, V_ASN1_SEQUENCE))
         return false;
     o->inner_alg = t;
-    if (!take_tag(&in, &t, V_ASN1_SEQUENCE) || !take(&in, &t) || !is_time(&t))
+    if (!certs_take_tag(&in, &t, V_ASN1_SEQUENCE) || !certs_take(&in, &t) || !is_time(&t))
         return false;
     struct sl_bytes rest = in;
-    if (in.len && take(&in, &t) && is_time(&t))
+    if (in.len && certs_take(&in, &t) && is_time(&t))
         rest = in;
     o->before = sl_bytes(o->tbs.body.p, (size_t)(rest.p - o->tbs.body.p));
     o->after = in = rest;
-    if (in.len && !take(&in, &t))
+    if (in.len && !certs_take(&in, &t))
         return false;
-    if (rest.len && t.universal && t.tag == V_ASN1_SEQUENCE && t.constructed) {
+    if (rest.len && certs_tlv_is(&t, V_ASN1_SEQUENCE)) {
         o->has_entries = true;
         o->entries = t.body;
         o->after = in;
@@ -150,21 +119,21 @@ struct raw_entry {
 /* SEQUENCE { userCertificate INTEGER, revocationDate Time, crlEntryExtensions OPTIONAL } */
 static bool split(struct raw_entry *e, struct sl_bytes body)
 {
-    struct tlv t;
-    if (!take_tag(&body, &t, V_ASN1_INTEGER) || t.body.len == 0)
+    struct certs_tlv t;
+    if (!certs_take_tag(&body, &t, V_ASN1_INTEGER) || t.body.len == 0)
         return false;
     e->serial = t.body;
     /* Shortest form (X.690 8.3.2): one number has one encoding, so that octets can be compared. */
     if (t.body.len > 1 &&
         ((t.body.p[0] == 0 && t.body.p[1] < 0x80) || (t.body.p[0] == 0xff && t.body.p[1] >= 0x80)))
         return false;
-    if (!take(&body, &t) || !is_time(&t))
+    if (!certs_take(&body, &t) || !is_time(&t))
         return false;
     e->extended = body.len > 0;
     e->extensions = (struct sl_bytes){ 0 };
     if (!e->extended)
         return true;
-    if (!take_tag(&body, &t, V_ASN1_SEQUENCE) || body.len)
+    if (!certs_take_tag(&body, &t, V_ASN1_SEQUENCE) || body.len)
         return false;
     e->extensions = t.body;
     return true;
@@ -173,10 +142,10 @@ static bool split(struct raw_entry *e, struct sl_bytes body)
 static struct sl_bytes serial_at(const struct sl_crl *crl, uint32_t at)
 {
     struct sl_bytes in = sl_bytes_slice(crl->der, at, crl->der.len);
-    struct tlv t = { 0 };
-    (void)take(&in, &t);
+    struct certs_tlv t = { 0 };
+    (void)certs_take(&in, &t);
     in = t.body;
-    (void)take(&in, &t);
+    (void)certs_take(&in, &t);
     return t.body;
 }
 
@@ -224,7 +193,7 @@ static GENERAL_NAMES *entry_issuer(const struct sl_crl *crl, uint32_t at)
 }
 
 /* Records that the entry names its certificate's issuer, by a directory name (RFC 5280 5.3.3). */
-static bool note_issuer(struct sl_crl *crl, uint32_t at, size_t *cap)
+static enum sl_rc note_issuer(struct sl_crl *crl, uint32_t at, size_t *cap)
 {
     GENERAL_NAMES *names = entry_issuer(crl, at);
     bool directory = false;
@@ -232,56 +201,56 @@ static bool note_issuer(struct sl_crl *crl, uint32_t at, size_t *cap)
         directory = directory || sk_GENERAL_NAME_value(names, i)->type == GEN_DIRNAME;
     GENERAL_NAMES_free(names);
     if (!directory)
-        return false;
+        return SL_REVOCATION_INVALID;
     if (crl->change_n == *cap) {
         size_t more = *cap ? *cap * 2 : 16;
         uint32_t *v = reallocarray(crl->change, more, sizeof(*v));
         if (!v)
-            return false;
+            return SL_NO_MEMORY;
         crl->change = v;
         *cap = more;
     }
     crl->change[crl->change_n++] = at;
-    return true;
+    return SL_OK;
 }
 
 /* Extension ::= SEQUENCE { extnID, critical BOOLEAN DEFAULT FALSE, extnValue OCTET STRING } */
-static bool walk_extensions(struct sl_crl *crl, uint32_t at, struct sl_bytes in, size_t *cap)
+static enum sl_rc walk_extensions(struct sl_crl *crl, uint32_t at, struct sl_bytes in, size_t *cap)
 {
     while (in.len) {
-        struct tlv one, oid, t;
-        if (!take_tag(&in, &one, V_ASN1_SEQUENCE))
-            return false;
+        struct certs_tlv one, oid, t;
+        if (!certs_take_tag(&in, &one, V_ASN1_SEQUENCE))
+            return SL_REVOCATION_INVALID;
         struct sl_bytes body = one.body;
-        if (!take_tag(&body, &oid, V_ASN1_OBJECT) || !take(&body, &t))
-            return false;
+        if (!certs_take_tag(&body, &oid, V_ASN1_OBJECT) || !certs_take(&body, &t))
+            return SL_REVOCATION_INVALID;
         bool critical = false;
-        if (t.universal && t.tag == V_ASN1_BOOLEAN) {
+        if (certs_tlv_is(&t, V_ASN1_BOOLEAN)) {
             if (t.body.len != 1)
-                return false;
+                return SL_REVOCATION_INVALID;
             critical = t.body.p[0] != 0;
-            if (!take(&body, &t))
-                return false;
+            if (!certs_take(&body, &t))
+                return SL_REVOCATION_INVALID;
         }
-        if (!t.universal || t.tag != V_ASN1_OCTET_STRING || t.constructed || body.len)
-            return false;
+        if (!certs_tlv_is(&t, V_ASN1_OCTET_STRING) || body.len)
+            return SL_REVOCATION_INVALID;
         bool issuer = crl_indirect(crl) && oid_is(oid.body, 29);
-        if (issuer && !note_issuer(crl, at, cap))
-            return false;
+        if (issuer)
+            SL_TRY(note_issuer(crl, at, cap));
         /* cRLReason and invalidityDate; certificateIssuer is at home in indirect lists only. */
         if (critical && !issuer && !oid_is(oid.body, 21) && !oid_is(oid.body, 24) &&
             !crl->critical[0])
             note_critical(crl, oid.all);
     }
-    return true;
+    return SL_OK;
 }
 
 enum sl_rc crl_index(struct sl_crl *crl, struct sl_bytes entries, struct sl_err *err)
 {
     size_t n = 0, cap = 0;
-    struct tlv t;
+    struct certs_tlv t;
     for (struct sl_bytes in = entries; in.len; n++)
-        if (!take_tag(&in, &t, V_ASN1_SEQUENCE))
+        if (!certs_take_tag(&in, &t, V_ASN1_SEQUENCE))
             return SL_FAIL_SSL(err, SL_REVOCATION_INVALID,
                                "CRL of %s: entry %zu cannot be decoded (RFC 5280 5.1.2.6)",
                                crl->issuer, n + 1);
@@ -293,8 +262,12 @@ enum sl_rc crl_index(struct sl_crl *crl, struct sl_bytes entries, struct sl_err 
     for (struct sl_bytes in = entries; in.len; crl->entry_n++) {
         struct raw_entry e;
         uint32_t at = (uint32_t)(in.p - crl->der.p);
-        if (!take_tag(&in, &t, V_ASN1_SEQUENCE) || !split(&e, t.body) ||
-            !walk_extensions(crl, at, e.extensions, &cap))
+        enum sl_rc rc = SL_REVOCATION_INVALID;
+        if (certs_take_tag(&in, &t, V_ASN1_SEQUENCE) && split(&e, t.body))
+            rc = walk_extensions(crl, at, e.extensions, &cap);
+        if (rc == SL_NO_MEMORY)
+            return SL_FAIL_MEM(err);
+        if (rc != SL_OK)
             return SL_FAIL_SSL(err, SL_REVOCATION_INVALID,
                                "CRL of %s: entry %zu cannot be decoded (RFC 5280 5.1.2.6, 5.3)",
                                crl->issuer, crl->entry_n + 1);
@@ -373,8 +346,8 @@ bool crl_find(struct crl_found *out, const struct sl_crl *crl, const ASN1_INTEGE
     unsigned char *der = NULL;
     int n = i2d_ASN1_INTEGER(serial, &der);
     struct sl_bytes in = sl_bytes(der, n > 0 ? (size_t)n : 0);
-    struct tlv key;
-    if (!take(&in, &key)) {
+    struct certs_tlv key;
+    if (!certs_take(&in, &key)) {
         OPENSSL_free(der);
         return false;
     }

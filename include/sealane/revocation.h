@@ -62,9 +62,10 @@ SL_MUST_USE enum sl_rc sl_crl_apply(struct sl_crl_status *status, const struct s
 
 /*
  * OCSP with a delegate that must itself be looked up (RFC 6960 4.2.2.2.1): as sl_ocsp_check, but a
- * delegate without id-pkix-ocsp-nocheck is handed out in *delegate (a reference) with SL_OK, and the
- * answer counts only once the caller has found the delegate not revoked. extra: a responder that
- * configuration trusts for this CA (RFC 6960 4.2.2.2 case 1), or NULL.
+ * delegate without id-pkix-ocsp-nocheck is handed out in *delegate (a reference) with SL_OK or
+ * REVOCATION_STALE, and the answer counts only once the caller has found the delegate not revoked;
+ * else *delegate is NULL then. extra: a responder that configuration trusts for this CA (RFC 6960
+ * 4.2.2.2 case 1), or NULL.
  */
 SL_MUST_USE enum sl_rc sl_ocsp_check_delegated(struct sl_bytes der, const struct sl_cert *cert,
                                                const struct sl_cert *issuer,
