@@ -193,7 +193,7 @@ static GENERAL_NAMES *entry_issuer(const struct sl_crl *crl, uint32_t at)
 }
 
 /* Records that the entry names its certificate's issuer, by a directory name (RFC 5280 5.3.3). */
-static bool note_issuer(struct sl_crl *crl, uint32_t at, size_t *cap)
+static enum sl_rc note_issuer(struct sl_crl *crl, uint32_t at, size_t *cap)
 {
     GENERAL_NAMES *names = entry_issuer(crl, at);
     bool directory = false;
@@ -201,48 +201,48 @@ static bool note_issuer(struct sl_crl *crl, uint32_t at, size_t *cap)
         directory = directory || sk_GENERAL_NAME_value(names, i)->type == GEN_DIRNAME;
     GENERAL_NAMES_free(names);
     if (!directory)
-        return false;
+        return SL_REVOCATION_INVALID;
     if (crl->change_n == *cap) {
         size_t more = *cap ? *cap * 2 : 16;
         uint32_t *v = reallocarray(crl->change, more, sizeof(*v));
         if (!v)
-            return false;
+            return SL_NO_MEMORY;
         crl->change = v;
         *cap = more;
     }
     crl->change[crl->change_n++] = at;
-    return true;
+    return SL_OK;
 }
 
 /* Extension ::= SEQUENCE { extnID, critical BOOLEAN DEFAULT FALSE, extnValue OCTET STRING } */
-static bool walk_extensions(struct sl_crl *crl, uint32_t at, struct sl_bytes in, size_t *cap)
+static enum sl_rc walk_extensions(struct sl_crl *crl, uint32_t at, struct sl_bytes in, size_t *cap)
 {
     while (in.len) {
         struct certs_tlv one, oid, t;
         if (!certs_take_tag(&in, &one, V_ASN1_SEQUENCE))
-            return false;
+            return SL_REVOCATION_INVALID;
         struct sl_bytes body = one.body;
         if (!certs_take_tag(&body, &oid, V_ASN1_OBJECT) || !certs_take(&body, &t))
-            return false;
+            return SL_REVOCATION_INVALID;
         bool critical = false;
         if (certs_tlv_is(&t, V_ASN1_BOOLEAN)) {
             if (t.body.len != 1)
-                return false;
+                return SL_REVOCATION_INVALID;
             critical = t.body.p[0] != 0;
             if (!certs_take(&body, &t))
-                return false;
+                return SL_REVOCATION_INVALID;
         }
         if (!certs_tlv_is(&t, V_ASN1_OCTET_STRING) || body.len)
-            return false;
+            return SL_REVOCATION_INVALID;
         bool issuer = crl_indirect(crl) && oid_is(oid.body, 29);
-        if (issuer && !note_issuer(crl, at, cap))
-            return false;
+        if (issuer)
+            SL_TRY(note_issuer(crl, at, cap));
         /* cRLReason and invalidityDate; certificateIssuer is at home in indirect lists only. */
         if (critical && !issuer && !oid_is(oid.body, 21) && !oid_is(oid.body, 24) &&
             !crl->critical[0])
             note_critical(crl, oid.all);
     }
-    return true;
+    return SL_OK;
 }
 
 enum sl_rc crl_index(struct sl_crl *crl, struct sl_bytes entries, struct sl_err *err)
@@ -262,8 +262,12 @@ enum sl_rc crl_index(struct sl_crl *crl, struct sl_bytes entries, struct sl_err 
     for (struct sl_bytes in = entries; in.len; crl->entry_n++) {
         struct raw_entry e;
         uint32_t at = (uint32_t)(in.p - crl->der.p);
-        if (!certs_take_tag(&in, &t, V_ASN1_SEQUENCE) || !split(&e, t.body) ||
-            !walk_extensions(crl, at, e.extensions, &cap))
+        enum sl_rc rc = SL_REVOCATION_INVALID;
+        if (certs_take_tag(&in, &t, V_ASN1_SEQUENCE) && split(&e, t.body))
+            rc = walk_extensions(crl, at, e.extensions, &cap);
+        if (rc == SL_NO_MEMORY)
+            return SL_FAIL_MEM(err);
+        if (rc != SL_OK)
             return SL_FAIL_SSL(err, SL_REVOCATION_INVALID,
                                "CRL of %s: entry %zu cannot be decoded (RFC 5280 5.1.2.6, 5.3)",
                                crl->issuer, crl->entry_n + 1);

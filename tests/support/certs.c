@@ -112,9 +112,14 @@ static const EVP_MD *md_for(const EVP_PKEY *key, const char *md)
 
 static void add_ext(X509 *x, X509V3_CTX *ctx, const char *name, const char *value)
 {
-    X509_EXTENSION *e = X509V3_EXT_nconf(NULL, ctx, name, value);
+    CONF *conf = NCONF_new(NULL); /* empty; some extensions ask for one */
+    MUST(conf);
+    X509V3_set_nconf(ctx, conf);
+    X509_EXTENSION *e = X509V3_EXT_nconf(conf, ctx, name, value);
     MUST(e && X509_add_ext(x, e, -1));
     X509_EXTENSION_free(e);
+    X509V3_set_ctx_nodb(ctx);
+    NCONF_free(conf);
 }
 
 struct test_cert test_cert(const struct test_spec *spec)
