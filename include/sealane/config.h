@@ -146,6 +146,12 @@ struct sl_conf_child {
     bool start;                          /* bring up at start */
 };
 enum sl_auth_method { SL_METHOD_CERT, SL_METHOD_PSK }; /* AUTH_PSK is a reason */
+enum sl_ike_ocsp {                                     /* OCSP in IKE (RFC 4806): bits */
+                   SL_IKE_OCSP_NEVER = 0,
+                   SL_IKE_OCSP_REQUEST = 1, /* we ask the peer for its responses */
+                   SL_IKE_OCSP_REPLY = 2,   /* we send ours when it asks */
+                   SL_IKE_OCSP_BOTH = 3
+};
 struct sl_conf_connection {
     char *name;
     struct sl_endpoint local, remote; /* family 0: any; port 500 default */
@@ -168,6 +174,7 @@ struct sl_conf_connection {
     uint16_t fragment_size;    /* IP datagram bytes, default 1280; IPv4 and IPv6 */
     bool send_certreq;         /* default true */
     bool send_cert_always;     /* default true */
+    enum sl_ike_ocsp ocsp;     /* default both */
     int64_t rekey_s;           /* IKE SA, default 4h */
     int64_t reauth_s;          /* 0: never (default) */
     int64_t dpd_s;             /* liveness check after so much silence, default 30; 0: never */

@@ -85,6 +85,15 @@ struct sl_verdict {
     struct sl_grant grant;
 };
 
+/* An OCSP response of one of our own certificates, to be handed over in IKE (RFC 4806 4.2). */
+#define SL_STAPLE_MAX_BYTES 8192
+struct sl_staple {
+    uint8_t depth;            /* of the certificate in our chain, 0: the end entity */
+    uint32_t valid_s;         /* from now until its nextUpdate */
+    uint8_t responder[20];    /* SHA-1 of its signer's SubjectPublicKeyInfo (RFC 4806 4.1) */
+    struct sl_bytes response; /* DER, 1 to SL_STAPLE_MAX_BYTES */
+};
+
 /* ---- the decider: what all decisions of a gateway share ------------------------------------------
  *
  * Trust anchors, the revocation and directory caches and the fetches under way. Cores hold no
@@ -211,6 +220,26 @@ const struct sl_verdict *sl_decision_verdict(const struct sl_decision *decision)
 json_t *sl_decision_evidence(const struct sl_decision *decision);
 /* The same told in lines of text, for `policy test` and `audit show`. */
 SL_MUST_USE bool sl_decision_story(struct sl_buf *out, const json_t *evidence);
+
+/*
+ * Our own certificates' OCSP responses, fetched before a peer asks for them and refreshed at about
+ * half their life. chain and decider are borrowed and must be there for every look; its issuers are
+ * looked for in the chain itself and among the decider's anchors and intermediates. trust: whose
+ * deadline and nonce rule hold for fetching.
+ */
+struct sl_own;
+struct sl_certs;
+struct sl_own_status {
+    struct sl_staple staple[SL_CHAIN_MAX]; /* fresh ones; views valid until the next call */
+    size_t n;
+    const char *revoked; /* one of our certificates that its responder calls revoked; NULL: none */
+};
+SL_MUST_USE enum sl_rc sl_own_new(struct sl_own **out, struct sl_decider *d, const char *trust,
+                                  const struct sl_certs *chain, struct sl_err *err);
+void sl_own_free(struct sl_own *own);
+SL_AUTO_DEFINE(sl_own)
+/* What is at hand; starts what is to be fetched. Called about once a second; never waits. */
+void sl_own_look(struct sl_own *own, struct sl_now now, struct sl_own_status *out);
 
 /* True once after a CRL, an OCSP response or a directory changed: ask live SAs again. */
 bool sl_decider_changed(struct sl_decider *d);

@@ -103,6 +103,14 @@ SL_MUST_USE enum sl_rc sl_ike_credential(struct sl_ike *ike, const char *identit
 SL_MUST_USE enum sl_rc sl_ike_anchors(struct sl_ike *ike, const char *trust, struct sl_bytes hashes,
                                       struct sl_err *err);
 
+/*
+ * The OCSP responses that are at hand for a credential's chain, replacing those before (n 0: none);
+ * copied, and dropped with the credential. A peer that asks (RFC 4806) gets for each certificate the
+ * first that a responder it named has signed, else the first, as long as it is valid.
+ */
+SL_MUST_USE enum sl_rc sl_ike_staples(struct sl_ike *ike, int64_t now_ns, const char *identity,
+                                      const struct sl_staple *v, size_t n, struct sl_err *err);
+
 /* A datagram from the wire; on port 4500 without its non-ESP marker. Never fails: bad input counts. */
 void sl_ike_packet(struct sl_ike *ike, int64_t now_ns, const struct sl_endpoint *local,
                    const struct sl_endpoint *remote, struct sl_bytes data);

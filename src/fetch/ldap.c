@@ -10,6 +10,7 @@
 
 #include "sealane/time.h"
 
+#include <curl/curl.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <ldap.h>
@@ -74,7 +75,7 @@ static enum sl_rc set_blocking(const struct search *s, int fd, struct sl_err *er
     return SL_OK;
 }
 
-static enum sl_rc connect_fd(const struct search *s, int fd, const struct addrinfo *a,
+static enum sl_rc connect_fd(const struct search *s, int fd, const struct addrinfo *a, int ms,
                              struct sl_err *err)
 {
     struct pollfd p = { .fd = fd, .events = POLLOUT };
@@ -82,9 +83,9 @@ static enum sl_rc connect_fd(const struct search *s, int fd, const struct addrin
     socklen_t n = sizeof(e);
     if (connect(fd, a->ai_addr, a->ai_addrlen) < 0 && errno != EINPROGRESS)
         return SL_FAIL(err, SL_UNAVAILABLE, "connect: %s", strerror(errno));
-    int ready = poll(&p, 1, left_ms(s));
+    int ready = poll(&p, 1, ms);
     if (ready == 0)
-        return SL_FAIL(err, SL_TIMEOUT, "no connection within the deadline");
+        return SL_FAIL(err, SL_TIMEOUT, "no connection within %d ms", ms);
     if (ready < 0 || getsockopt(fd, SOL_SOCKET, SO_ERROR, &e, &n) < 0)
         e = errno;
     if (e)
@@ -92,7 +93,7 @@ static enum sl_rc connect_fd(const struct search *s, int fd, const struct addrin
     return set_blocking(s, fd, err);
 }
 
-static enum sl_rc connect_one(const struct search *s, const struct addrinfo *a, int *out,
+static enum sl_rc connect_one(const struct search *s, const struct addrinfo *a, int ms, int *out,
                               struct sl_err *err)
 {
     struct sl_endpoint e;
@@ -104,10 +105,11 @@ static enum sl_rc connect_one(const struct search *s, const struct addrinfo *a, 
     int fd = socket(a->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0)
         return SL_FAIL(err, SL_IO, "socket: %s", strerror(errno));
-    enum sl_rc rc = connect_fd(s, fd, a, err);
+    enum sl_rc rc = connect_fd(s, fd, a, ms, err);
     if (rc != SL_OK) {
         close(fd);
-        return SL_WRAP(err, "%s", sl_endpoint_text(text, &e));
+        (void)SL_WRAP(err, "%s", sl_endpoint_text(text, &e));
+        return rc;
     }
     *out = fd;
     return SL_OK;
@@ -124,12 +126,21 @@ static enum sl_rc connect_host(const struct search *s, int *fd, struct sl_err *e
     int e = getaddrinfo(u->host, port, &hints, &all);
     if (e)
         return SL_FAIL(err, SL_UNAVAILABLE, "%s: %s", u->host, gai_strerror(e));
+    int n = 0;
+    for (const struct addrinfo *a = all; a; a = a->ai_next)
+        n++;
     enum sl_rc rc = SL_UNAVAILABLE;
-    for (const struct addrinfo *a = all; a && rc != SL_OK && (a == all || left_ms(s));
-         a = a->ai_next)
-        rc = connect_one(s, a, fd, err);
+    struct sl_err one = { 0 };
+    sl_err_reset(err);
+    /* each gets its share of the time left, so that a dead one leaves some to the others */
+    for (const struct addrinfo *a = all; a && rc != SL_OK; a = a->ai_next) {
+        rc = connect_one(s, a, left_ms(s) / n--, fd, &one);
+        /* when one of several addresses was allowed, the failure is that one's */
+        if (rc != SL_OK && (rc != SL_DENIED || err->rc == SL_OK))
+            *err = one;
+    }
     freeaddrinfo(all);
-    return rc;
+    return rc == SL_OK || err->rc == SL_OK ? rc : err->rc;
 }
 
 static enum sl_rc ldap_failed(const struct search *s, const char *what, int e, struct sl_err *err)
@@ -147,6 +158,13 @@ static enum sl_rc ldap_failed(const struct search *s, const char *what, int e, s
     return SL_FAIL(err, rc, "%s: %s%s%s", what, ldap_err2string(e), *safe ? ": " : "", safe);
 }
 
+/* The system's CAs, where libcurl looks for them too; libldap has none without ldap.conf. */
+static bool set_ca(LDAP *ld)
+{
+    const char *file = curl_version_info(CURLVERSION_NOW)->cainfo;
+    return !file || ldap_set_option(ld, LDAP_OPT_X_TLS_CACERTFILE, file) == 0;
+}
+
 static bool set_options(const struct search *s)
 {
     int version = LDAP_VERSION3, demand = LDAP_OPT_X_TLS_DEMAND,
@@ -162,7 +180,7 @@ static bool set_options(const struct search *s)
                 ber_sockbuf_ctrl(sb, LBER_SB_OPT_SET_MAX_INCOMING, &max) == 1;
     if (good && s->target->uri.scheme == FETCH_LDAPS)
         good = ldap_set_option(s->ld, LDAP_OPT_X_TLS_REQUIRE_CERT, &demand) == 0 &&
-               ldap_set_option(s->ld, LDAP_OPT_X_TLS_PROTOCOL_MIN, &least) == 0 &&
+               ldap_set_option(s->ld, LDAP_OPT_X_TLS_PROTOCOL_MIN, &least) == 0 && set_ca(s->ld) &&
                ldap_set_option(s->ld, LDAP_OPT_X_TLS_NEWCTX, &client) == 0;
     return good;
 }

@@ -136,7 +136,7 @@ enum sl_rc fetch_addr_check(const struct fetch_rules *r, const struct sl_addr *g
         if (!sl_prefix_parse(&p, e->prefix) || !sl_prefix_has(&p, &a))
             continue;
         /* :: and ::1 have rules of their own, and embed nothing */
-        if (i == 0 && memcmp(a.b, (const uint8_t[15]){ 0 }, 15) == 0)
+        if (i == 0 && memcmp(a.b, (const uint8_t[15]){ 0 }, 15) == 0 && a.b[15] <= 1)
             continue;
         inner = ipv4_at(a.b + e->at, e->inverted);
         SL_TRY(check_one(r, &inner, &a, e->what, err));
@@ -270,4 +270,12 @@ void fetch_rules_clear(struct fetch_rules *r)
     free(r->deny);
     free(r->proxy);
     *r = (struct fetch_rules){ 0 };
+}
+
+enum sl_rc fetch_rules_check(const struct sl_conf_fetch *c, struct sl_err *err)
+{
+    struct fetch_rules r;
+    SL_TRY(fetch_rules_init(&r, c, err));
+    fetch_rules_clear(&r);
+    return SL_OK;
 }

@@ -60,6 +60,8 @@ struct fetch_rules {
 SL_MUST_USE enum sl_rc fetch_rules_init(struct fetch_rules *r, const struct sl_conf_fetch *c,
                                         struct sl_err *err);
 void fetch_rules_clear(struct fetch_rules *r);
+/* Whether c could be used: what the reader of the configuration, below this, cannot tell of URIs. */
+SL_MUST_USE enum sl_rc fetch_rules_check(const struct sl_conf_fetch *c, struct sl_err *err);
 
 /*
  * Takes text apart. SL_MALFORMED or SL_TOO_LARGE: bytes that no URI has, user information, a zone

@@ -156,8 +156,11 @@ enum sl_rc fetch_uri_parse(struct fetch_uri *out, struct sl_bytes text, struct s
     size_t n = 0;
     while (n < left.len && !strchr("/?#", left.p[n]))
         n++;
-    if (take_authority(&u, sl_bytes_slice(left, 0, n), err) != SL_OK)
-        return SL_WRAP(err, "URI %s", shown(s, text));
+    enum sl_rc rc = take_authority(&u, sl_bytes_slice(left, 0, n), err);
+    if (rc != SL_OK) {
+        (void)SL_WRAP(err, "URI %s", shown(s, text));
+        return rc;
+    }
     u.rest = sl_bytes_slice(left, n, left.len);
     *out = u;
     return SL_OK;
@@ -236,12 +239,13 @@ static enum sl_rc set_target(struct fetch_target *t, const struct fetch_rules *r
     }
     SL_TRY(fetch_uri_parse(&t->uri, sl_buf_bytes(&t->text), err));
     t->proxied = fetch_by_proxy(r, &t->uri);
-    if (t->origin != FETCH_CONFIGURED && t->uri.is_literal) {
-        char s[SHOWN];
-        if (fetch_addr_check(r, &t->uri.literal, err) != SL_OK)
-            return SL_WRAP(err, "URI %s", shown(s, sl_buf_bytes(&t->text)));
-    }
-    return SL_OK;
+    if (t->origin == FETCH_CONFIGURED || !t->uri.is_literal)
+        return SL_OK;
+    enum sl_rc rc = fetch_addr_check(r, &t->uri.literal, err);
+    char s[SHOWN];
+    if (rc != SL_OK)
+        (void)SL_WRAP(err, "URI %s", shown(s, sl_buf_bytes(&t->text)));
+    return rc;
 }
 
 enum sl_rc fetch_target_init(struct fetch_target *t, const struct fetch_rules *r,

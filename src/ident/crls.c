@@ -351,7 +351,13 @@ static void look_at(struct crls_answer *a, const struct crls_ask *q, const struc
         note(a, SL_REVOCATION_STALE, "%.150s: nextUpdate %s has passed (RFC 5280 5.1.2.5)", origin,
              sl_time_text(when, s.answer.next_update));
     }
-    merge(a, &s, origin);
+    if (s.reasons == 0)
+        note(a, SL_REVOCATION_INVALID,
+             "%.150s: has parts that are not understood, so it can revoke and not clear (RFC 5280 "
+             "5.2)",
+             origin);
+    else
+        merge(a, &s, origin);
 }
 
 /* ---- deltas that are named --------------------------------------------------------------------------------- */
@@ -392,7 +398,7 @@ static struct source_use *missing_delta(const struct crls_ask *q)
 }
 
 /* A list that waits for its signer may get one from the certificates of this decision. */
-static void prove(const struct crls_ask *q)
+static void prove(struct crls_answer *out, const struct crls_ask *q)
 {
     struct cert_check *c = q->check;
     struct sl_decision *x = q->x;
@@ -403,11 +409,15 @@ static void prove(const struct crls_ask *q)
             continue;
         struct sl_bytes name = sl_crl_issuer_der(s->unproved);
         know_signers(x, name, s);
-        for (size_t k = 0; k < x->signer_n && s->unproved; k++)
-            if (names(sl_cert_subject_der(x->signer[k].cert), name) &&
-                !key_differs(s->unproved, x->signer[k].cert) &&
-                judge_signer(x, &x->signer[k], q->now))
-                source_signer(x->decider, s, x->signer[k].cert, q->now);
+        for (size_t k = 0; k < x->signer_n && s->unproved; k++) {
+            struct signer *by = &x->signer[k];
+            if (!names(sl_cert_subject_der(by->cert), name) || key_differs(s->unproved, by->cert))
+                continue;
+            if (judge_signer(x, by, q->now))
+                source_signer(x->decider, s, by->cert, q->now);
+            else
+                note(out, SL_REVOCATION_INVALID, "CRL %.150s: %.300s", s->uri, by->text);
+        }
     }
 }
 
@@ -415,9 +425,14 @@ void crls_look(struct crls_answer *out, const struct crls_ask *q)
 {
     struct lists all = { 0 };
     *out = (struct crls_answer){ .answer.why = "", .stale.why = "" };
-    prove(q);
+    prove(out, q);
     collect(&all, q);
+    size_t uses = q->check->use_n;
     find_deltas(q, &all);
+    if (q->check->use_n != uses) { /* what they name may be at hand already */
+        all = (struct lists){ 0 };
+        collect(&all, q);
+    }
     for (size_t i = 0; i < all.n && !out->revoked; i++) {
         if (q->x->applied >= IDENT_APPLY_MAX) {
             all.cut = true;

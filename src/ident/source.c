@@ -518,11 +518,11 @@ void source_answer(struct sl_decider *d, struct source *s, enum sl_rc rc, const 
     sl_err_reset(&err);
     if (rc != SL_OK)
         (void)SL_FAIL(&err, SL_REVOCATION_UNAVAILABLE, "%s", text && *text ? text : sl_rc_text(rc));
-    else
-        (void)source_take(d, s, body,
-                          s->nonce ? sl_bytes(s->nonce_value, sizeof(s->nonce_value))
-                                   : (struct sl_bytes){ 0 },
-                          now, &err);
+    else if (source_take(d, s, body,
+                         s->nonce ? sl_bytes(s->nonce_value, sizeof(s->nonce_value))
+                                  : (struct sl_bytes){ 0 },
+                         now, &err) == SL_OK)
+        sl_err_reset(&err);
     if (err.rc == SL_OK) {
         memcpy(s->etag, s->new_etag, sizeof(s->etag));
         memcpy(s->modified, s->new_modified, sizeof(s->modified));

@@ -591,6 +591,37 @@ static void msg_credential_read(struct msg_credential *m, struct sl_rd *r)
     m->chain_n = rd_list(r, m->chain, SL_ARRAY_LEN(m->chain));
 }
 
+/* identity, n (2), then for each: depth (1), valid (4), responder (20), response */
+static void msg_staples_write(const struct msg_staples *m, struct sl_wr *w)
+{
+    wr_text(w, m->identity);
+    sl_wr_u16(w, (uint16_t)m->staple_n);
+    for (size_t i = 0; i < m->staple_n; i++) {
+        const struct sl_staple *s = &m->staple[i];
+        sl_wr_u8(w, s->depth);
+        sl_wr_u32(w, s->valid_s);
+        sl_wr_put(w, sl_bytes(s->responder, sizeof(s->responder)));
+        sl_wr_part32(w, s->response);
+    }
+}
+static void msg_staples_read(struct msg_staples *m, struct sl_rd *r)
+{
+    rd_text(r, m->identity, sizeof(m->identity));
+    m->staple_n = rd_count(r, SL_ARRAY_LEN(m->staple));
+    for (size_t i = 0; i < m->staple_n; i++) {
+        struct sl_staple *s = &m->staple[i];
+        s->depth = sl_rd_u8(r);
+        s->valid_s = sl_rd_u32(r);
+        const struct sl_bytes responder = sl_rd_take(r, sizeof(s->responder));
+        if (responder.len == sizeof(s->responder))
+            memcpy(s->responder, responder.p, sizeof(s->responder));
+        s->response = sl_rd_part32(r);
+        if (s->depth >= SL_CHAIN_MAX || s->response.len == 0 ||
+            s->response.len > SL_STAPLE_MAX_BYTES)
+            sl_rd_fail(r);
+    }
+}
+
 static void msg_anchors_write(const struct msg_anchors *m, struct sl_wr *w)
 {
     wr_text(w, m->trust);

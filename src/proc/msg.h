@@ -137,6 +137,11 @@ struct msg_credential {
     struct sl_bytes chain[SL_CHAIN_MAX]; /* DER, [0] the end entity; chain_n 0: none any more */
     size_t chain_n;
 };
+struct msg_staples { /* of the credential sent last; staple_n 0: none at hand */
+    char identity[SL_NAME_MAX];
+    struct sl_staple staple[SL_CHAIN_MAX];
+    size_t staple_n;
+};
 struct msg_anchors {
     char trust[SL_NAME_MAX];
     struct sl_bytes hashes; /* SHA-1 of each anchor's SubjectPublicKeyInfo, 20 bytes each */
@@ -276,6 +281,7 @@ struct msg_none { /* a message that is its type alone */
     X(MSG_ANCHORS, 51, msg_anchors, msg_anchors)                         \
     X(MSG_END_SA, 52, msg_end_sa, msg_end_sa)                            \
     X(MSG_SA_EVENT, 53, msg_sa_event, msg_sa_event)                      \
+    X(MSG_STAPLES, 54, msg_staples, msg_staples)                         \
     X(MSG_CHILD_ADD, 64, sl_child, msg_child_add)                        \
     X(MSG_CHILD_OUTBOUND, 65, msg_child, msg_child)                      \
     X(MSG_CHILD_DEL, 66, msg_child, msg_child)                           \

@@ -6,6 +6,7 @@
  * the first payload of an inner chain.
  */
 #include "src/ike/auth.h"
+#include "src/ike/core.h"
 #include "src/ike/keys.h"
 #include "src/ike/sk.h"
 #include "src/ike/ts.h"
@@ -78,6 +79,13 @@ static void read_list(const struct ike_payloads *list)
     if (ike_certs_collect(&certs, list, &err) == SL_OK &&
         (certs.cert_n > SL_CHAIN_MAX || certs.ocsp_n > SL_CHAIN_MAX))
         abort();
+    struct ike_setup asked = { 0 };
+    if (certreqs_take(&asked, list, &err) != SL_OK ||
+        asked.peer_responders.len % IKE_CERTREQ_HASH_LEN ||
+        asked.peer_responders.len > IKE_RESPONDERS_MAX * IKE_CERTREQ_HASH_LEN ||
+        (asked.peer_responders.len && !asked.peer_ocsp))
+        abort();
+    sl_buf_clear(&asked.peer_responders);
     (void)!ike_payloads_check(list, IKE_BIT(IKE_P_SA), IKE_BIT(IKE_P_KE), "message", &err);
     (void)!ike_notifies_check(list);
     (void)!ike_notify_find(list, IKE_N_COOKIE, &n);

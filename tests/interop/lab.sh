@@ -70,7 +70,8 @@ lab_end() {
 }
 
 [ "$(id -u)" = 0 ] || die "root is needed for network namespaces"
-for tool in ip ping openssl swanctl pki "$CHARON" "$SL_BIN/sealaned" "$SL_BIN/sealane"; do
+SWANCTL=${SWAN_CTL:-swanctl}
+for tool in ip ping openssl "$SWANCTL" pki "$CHARON" "$SL_BIN/sealaned" "$SL_BIN/sealane"; do
     command -v "$tool" >/dev/null || die "$tool is missing"
 done
 
@@ -150,7 +151,7 @@ swan_start() { # [extra text inside charon { }]
     mkdir -p "$LAB/b/swanctl"/{x509,x509ca,private,rsa,ecdsa,pkcs8,x509crl}
     cat >"$LAB/b/strongswan.conf" <<CONF
 charon {
-  load = random nonce drbg aes sha1 sha2 md5 hmac kdf gmp openssl curve25519 gcm chapoly x509 revocation constraints pubkey pkcs1 pkcs7 pkcs8 pem kernel-libipsec kernel-netlink socket-default vici counters
+  load = random nonce drbg aes sha1 sha2 md5 hmac kdf gmp openssl curve25519 gcm chapoly x509 revocation ${SWAN_PLUGINS:-} constraints pubkey pkcs1 pkcs7 pkcs8 pem kernel-libipsec kernel-netlink socket-default vici counters
   retransmit_tries = 3
   retransmit_timeout = 1.0
   filelog { f { path = $LAB/b/charon.log
@@ -175,10 +176,10 @@ swan() { # swanctl-command arguments...
     local cmd=$1
     shift
     SWANCTL_DIR=$LAB/b/swanctl STRONGSWAN_CONF=$LAB/b/strongswan.conf \
-        swanctl "$cmd" --uri "unix://$LAB/b/vici" "$@" 2>&1
+        "$SWANCTL" "$cmd" --uri "unix://$LAB/b/vici" "$@" 2>&1
 }
 # swan_conn ALG|psk: loads connection t. From the environment: IKE, ESP (proposals), SWAN_IKE_EXTRA,
-# SWAN_CHILD_EXTRA, PEER (address of a, %any behind NAT)
+# SWAN_REMOTE_EXTRA, SWAN_CHILD_EXTRA, PEER (address of a, %any behind NAT)
 swan_conn() {
     local auth=pubkey d=$LAB/pki-$1 key=pkcs8
     rm -f "$LAB/b/swanctl"/{x509,x509ca,rsa,ecdsa,pkcs8,private}/*
@@ -201,7 +202,8 @@ connections { t {
           id = gw-b.lab
           $([ $auth = psk ] || echo certs = b.crt) }
   remote { auth = $auth
-           id = gw-a.lab }
+           id = gw-a.lab
+           ${SWAN_REMOTE_EXTRA:-} }
   children { t { local_ts = ${TS_B:-$NET_B}
                  remote_ts = ${TS_A:-$NET_A}
                  esp_proposals = ${ESP:-aes128gcm16}
@@ -217,7 +219,7 @@ CONF
 
 # ---- sealane in namespace a ----------------------------------------------------------------------
 # sl_conf ALG|psk: writes $LAB/a/sealane.conf. From the environment: SL_IKE, SL_ESP (lists in quotes),
-# SL_CONN_EXTRA, SL_CHILD_EXTRA, SL_EXTRA (top level)
+# SL_REVOCATION, SL_CONN_EXTRA, SL_CHILD_EXTRA, SL_EXTRA (top level)
 sl_conf() {
     local d=$LAB/pki-$1
     mkdir -p "$LAB/a"
@@ -237,7 +239,7 @@ identity gw-a { subject = "O=Lab,CN=gw-a.lab"
                 certificate = "$d/a.crt"
                 key_file = "$d/a.key" }
 trust lab { anchor = { "$d/ca.crt" }
-            revocation = off }
+            revocation = ${SL_REVOCATION:-off} }
 CONF
         fi
         cat <<CONF

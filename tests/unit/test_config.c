@@ -85,6 +85,9 @@ START_TEST(empty_file_has_documented_defaults)
     ck_assert_uint_eq(c->authority.listen.port, 8080);
     ck_assert_int_eq(c->authority.lifetime_s, 90 * 86400);
     ck_assert(c->authority.manual_approval && c->authority.renewal);
+    ck_assert_uint_eq(c->fetch.max_crl_bytes, 67108864);
+    ck_assert_str_eq(c->fetch.proxy, "");
+    ck_assert(!c->fetch.allow.n && !c->fetch.deny.n && !c->fetch.rewrite.n && !c->fetch.no_proxy.n);
     ck_assert_uint_eq(c->connection_n, 0);
     ck_assert_ptr_null(sl_config_connection(c, "x"));
 }
@@ -399,6 +402,15 @@ START_TEST(keys_that_do_not_fit_together_are_refused)
         { "authority { enabled = yes base_url = \"http://x\" crl_lifetime = 1h }",
           "not longer than" },
         { "ike { port = 4500 }", "must differ" },
+        { "fetch { allow = 127.0.0.1/8 }", "host bits zero" },
+        { "fetch { rewrite = \"http://a/\" }", "FROM=TO" },
+        { "fetch { rewrite = \"a=http://b/\" }", "FROM=TO" },
+        { "fetch { rewrite = \"http://=http://b/\" }", "FROM=TO" },
+        { "fetch { rewrite = \"http://a/=http:///\" }", "FROM=TO" },
+        { "fetch { rewrite = \"http://a/=file:///b\" }", "FROM=TO" },
+        { "fetch { rewrite = \"http://a /=http://b/\" }", "FROM=TO" },
+        { "fetch { proxy = \"https://p\" }", "begins with http://" },
+        { "fetch { max_crl_bytes = 200000000 }", "1048576 to 104857600" },
         { "datapath { tun_name = \"a-name-too-long-for-linux\" }",
           "not the name of a network device" },
         { "daemon { state_dir = relative }", "a path that begins with \"/\"" },

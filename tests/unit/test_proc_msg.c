@@ -318,6 +318,32 @@ START_TEST(identity_messages_round_trip)
                           c2;
     CHECK(MSG_CREDENTIAL, &c, &c2);
     ck_bytes_eq(c2.chain[0], sl_str("ee"));
+    struct msg_staples st = { .identity = "gw-a",
+                              .staple = { { .depth = 0,
+                                            .valid_s = 3600,
+                                            .responder = "0123456789012345678",
+                                            .response = sl_str("of ee") },
+                                          { .depth = 1, .response = sl_str("of ca") } },
+                              .staple_n = 2 },
+                       st2;
+    SL_AUTO_BUF b0 = { 0 };
+    check(MSG_STAPLES, &st, &st2, &b0);
+    ck_assert_uint_eq(st2.staple[0].valid_s, 3600);
+    ck_assert_uint_eq(st2.staple[1].depth, 1);
+    ck_assert_str_eq((const char *)st2.staple[0].responder, "0123456789012345678");
+    ck_bytes_eq(st2.staple[1].response, sl_str("of ca"));
+    /* more than ike may send, or for a certificate past the longest chain */
+    static const uint8_t large[SL_STAPLE_MAX_BYTES + 1];
+    SL_AUTO_BUF wrong = { 0 };
+    st.staple[1].response = sl_bytes(large, sizeof(large));
+    struct sl_err err = { 0 };
+    ck_ok(msg_write(MSG_STAPLES, &st, &wrong, &err), &err);
+    ck_assert(!msg_read(MSG_STAPLES, &st2, sl_buf_bytes(&wrong)));
+    st.staple[1].response = sl_str("of ca");
+    st.staple[1].depth = SL_CHAIN_MAX;
+    wrong.len = 0;
+    ck_ok(msg_write(MSG_STAPLES, &st, &wrong, &err), &err);
+    ck_assert(!msg_read(MSG_STAPLES, &st2, sl_buf_bytes(&wrong)));
     struct msg_anchors a = { .trust = "corp", .hashes = sl_str("01234567890123456789") }, a2;
     SL_AUTO_BUF b1 = { 0 };
     check(MSG_ANCHORS, &a, &a2, &b1);

@@ -1,5 +1,6 @@
 /* config check, config keys. */
 #include "src/cmd/sealane/cli.h"
+#include "src/fetch/policy.h"
 
 #include <string.h>
 
@@ -13,6 +14,8 @@ enum cli_exit run_config_check(struct cli *cli, const struct command *cmd, const
     SL_AUTO_BUF problems = { 0 };
     struct sl_err err = { 0 };
     enum sl_rc rc = sl_config_load(&c, file, &problems, &err);
+    if (rc == SL_OK)
+        rc = fetch_rules_check(&c->fetch, &err);
     /* A file that cannot be read is no problem of a line, but a problem. */
     bool listed = problems.len > 0 && sl_buf_nul(&problems);
     char *rest = listed ? (char *)problems.p : err.text;

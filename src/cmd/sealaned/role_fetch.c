@@ -11,6 +11,9 @@
 #include <string.h>
 
 #define TRANSFERS_MAX 512 /* at once; the rest is told to come again */
+#ifdef SL_FAULTS
+#define SHOWN_MAX ((size_t)1 << 20) /* of a body, to a test */
+#endif
 
 struct transfer {
     struct fetch *f;
@@ -57,9 +60,11 @@ void fetch_answer_http(struct fetch *f, struct fetch_asker who, const struct msg
 #ifdef SL_FAULTS
     if (who.ctl) {
         answer_test(who.ctl, m->rc, m->text,
-                    json_pack("{s:i, s:s, s:s, s:s, s:i, s:o}", "status", (int)m->status, "type",
-                              m->content_type, "etag", m->etag, "last_modified", m->last_modified,
-                              "values", (int)m->value_n, "body", as_json(m->body)));
+                    json_pack("{s:i, s:s, s:s, s:s, s:i, s:I, s:o}", "status", (int)m->status,
+                              "type", m->content_type, "etag", m->etag, "last_modified",
+                              m->last_modified, "values", (int)m->value_n, "size",
+                              (json_int_t)m->body.len, "body",
+                              as_json(sl_bytes_slice(m->body, 0, SHOWN_MAX))));
         return;
     }
 #endif

@@ -711,6 +711,9 @@ static void own_problem(json_t *problems, const struct own *own)
                                            : "put its certificate in place";
     switch (own->state) {
     case OWN_VALID:
+        if (own->revoked)
+            problem(problems, again, "identity %s: its OCSP responder says that it is revoked",
+                    name);
         if (own->failures)
             problem(problems, "see what the CA says; the certificate is still valid",
                     "identity %s: renewal failed %u times: %s", name, own->failures, own->text);
@@ -895,6 +898,7 @@ static void on_second(evutil_socket_t fd, short what, void *arg)
     struct identity *id = arg;
     const struct sl_now now = identity_now();
     identity_own_tick(id);
+    identity_staple_tick(id);
     identity_enroll_tick(id);
     for (struct live *l = id->live, *next; l; l = next) {
         next = l->next;

@@ -550,6 +550,13 @@ static void on_identity(void *ctx, struct chan *c, struct chan_msg *m)
             malformed(c, m);
         else if (sl_ike_credential(r->ike, x.identity, x.key, x.chain, x.chain_n, &err) != SL_OK)
             sl_log_err(SL_LOG_ERROR, &err, "certificate of identity %s", x.identity);
+    } else if (m->type == MSG_STAPLES) {
+        struct msg_staples x;
+        if (!msg_read(MSG_STAPLES, &x, m->body))
+            malformed(c, m);
+        else if (sl_ike_staples(r->ike, sl_clock_mono_ns(), x.identity, x.staple, x.staple_n,
+                                &err) != SL_OK)
+            sl_log_err(SL_LOG_ERROR, &err, "OCSP responses of identity %s", x.identity);
     } else if (m->type == MSG_ANCHORS) {
         struct msg_anchors x;
         if (!msg_read(MSG_ANCHORS, &x, m->body))

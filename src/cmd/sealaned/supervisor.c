@@ -6,6 +6,7 @@
 #include "src/cmd/sealaned/supervisor.h"
 
 #include "sealane/time.h"
+#include "src/fetch/policy.h"
 #include "src/proc/handout.h"
 #include "src/proc/route.h"
 #include "src/proc/sandbox.h"
@@ -503,6 +504,7 @@ static enum sl_rc read_config(struct supervisor *s, struct sl_err *err)
         return SL_FAIL(err, SL_IO, "configuration %s: %s", s->config_file,
                        n < 0 ? strerror(e) : "over 16 MiB");
     SL_TRY(sl_config_parse(&s->config, sl_buf_bytes(&text), s->config_file, NULL, err));
+    SL_TRY(fetch_rules_check(&s->config->fetch, err));
     /* a copy, so that all roles read the same, whatever happens to the file */
     s->config_fd = memfd_create("sealane-configuration", MFD_CLOEXEC | MFD_ALLOW_SEALING);
     if (s->config_fd < 0 || write(s->config_fd, text.p, text.len) != (ssize_t)text.len ||

@@ -1,11 +1,12 @@
 /*
  * IKE_AUTH (RFC 7296 1.2, 2.15, 2.21.2; RFC 7427)
  *
- *   IDi, [CERT]*, [N(INITIAL_CONTACT)], [CERTREQ], [IDr], AUTH, SAi2, TSi, TSr  -->
+ *   IDi, [CERT]*, [N(INITIAL_CONTACT)], [CERTREQ]*, [IDr], AUTH, SAi2, TSi, TSr  -->
  *                                    <--  IDr, [CERT]*, AUTH, SAr2, TSi, TSr
  *                                    <--  IDr, [CERT]*, AUTH, N(error)    SA is up, its child is not
  *                                    <--  N(AUTHENTICATION_FAILED)
  *
+ * CERT also carries OCSP responses of the certificates, where CERTREQ asks for them (RFC 4806).
  * Who the peer is, and whether it may in, is decided elsewhere: this file asks (ASK_DECISION) with
  * all the evidence, and goes on only with an acceptance. What a refused peer is told is one word.
  */
@@ -168,6 +169,11 @@ static enum sl_rc ask_decision(struct ike_xchg *x, const struct ike_auth_claim *
     struct ike_certs certs;
     struct ike_ask *question = NULL;
     SL_TRY(ike_certs_collect(&certs, &x->list, err));
+    if (certs.ocsp_skipped)
+        ike_event(x->sa->ike, SL_IKE_EV_STORY, x->sa, NULL, SL_OK,
+                  "%zu OCSP responses of the peer passed over: repeated, over %d bytes or over %d "
+                  "in number",
+                  certs.ocsp_skipped, IKE_OCSP_MAX, SL_CHAIN_MAX);
     SL_TRY(make_ask(&question, x, claim, &certs, err));
     const enum sl_rc rc = xchg_ask_decision(x, question, err);
     if (rc != SL_OK)
@@ -279,11 +285,14 @@ static enum sl_rc request_out(struct ike_xchg *x, struct sl_err *err)
     struct ike_wr c = ike_wr_chain(&buf);
     ike_put_id(&c, IKE_P_IDi, &sa->id_local);
     put_certs(&c, x);
+    put_staples(&c, x);
     if (alone(sa))
         ike_put_notify(&c, IKE_N_INITIAL_CONTACT, sl_bytes(NULL, 0));
     const struct sl_bytes anchors = anchor_hashes(sa->ike, conf->trust);
     if (conf->auth == SL_METHOD_CERT && conf->send_certreq && anchors.len)
         ike_put_certreq(&c, IKE_CERT_X509_SIGNATURE, anchors);
+    if (staple_wanted(sa->ike, conf))
+        put_ocsp_request(&c);
     if (conf->id_remote.type != SL_ID_NONE)
         ike_put_id(&c, IKE_P_IDr, &conf->id_remote);
     ike_put_auth(&c, x->setup->auth.method, sl_buf_bytes(&x->setup->ours_sig));
@@ -518,7 +527,7 @@ static enum sl_rc request_in(struct ike_xchg *x, struct sl_err *err)
     else
         SL_TRY(choose_id(sa, err));
     x->setup->initial_contact = ike_notify_find(&x->list, IKE_N_INITIAL_CONTACT, &n);
-    x->setup->peer_certreq = ike_payloads_find(&x->list, IKE_P_CERTREQ) != NULL;
+    SL_TRY(certreqs_take(x->setup, &x->list, err));
     return ask_decision(x, &claim, err);
 }
 
@@ -575,6 +584,7 @@ static enum sl_rc response_out(struct ike_xchg *x, struct sl_err *err)
     struct ike_wr c = ike_wr_chain(&buf);
     ike_put_id(&c, IKE_P_IDr, &sa->id_local);
     put_certs(&c, x);
+    put_staples(&c, x);
     ike_put_auth(&c, x->setup->auth.method, sl_buf_bytes(&x->setup->ours_sig));
     SL_TRY(answer_child(x, &c, &no_child));
     struct ike_datagrams d = { 0 };
