@@ -183,9 +183,9 @@ static const char *mode_word(enum sl_verify_revocation mode)
 
 /* Views into rules; the texts are only read. */
 static void make_section(struct section *s, const struct sl_verify_rules *rules,
-                         enum sl_verify_revocation mode)
+                         enum sl_verify_revocation mode, bool fetching)
 {
-    static char name[] = TRUST;
+    static char name[] = TRUST, none[] = "";
     struct sl_conf_trust *t = &s->trust;
     *s = (struct section){ 0 };
     for (size_t i = 0; i < rules->eku_n; i++)
@@ -199,6 +199,8 @@ static void make_section(struct section *s, const struct sl_verify_rules *rules,
     t->grace_s = GRACE_S;
     t->deadline_ms = DEADLINE_MS;
     t->ocsp = t->crl = true;
+    t->aia = fetching; /* whoever asks here chose the certificate, and may switch fetching off */
+    t->crl_dir = t->responder = t->responder_cert = none;
     t->eku = (struct sl_conf_strings){ .v = s->eku, .n = rules->eku_n };
     t->min_rsa_bits = RSA_MIN_BITS;
     t->profile = rules->profile;
@@ -419,7 +421,7 @@ json_t *sl_verify(const struct sl_verify_ask *ask, const struct sl_verify_shell 
         json_decref(answer);
         return sl_verify_error(SL_USAGE, "leaf is missing: the certificate to verify");
     }
-    make_section(&section, &ask->rules, mode);
+    make_section(&section, &ask->rules, mode, fetching);
     if (sl_decider_new(&d, &section.config, &sl_rng_system, &err) != SL_OK) {
         json_decref(answer);
         return sl_verify_error(err.rc, sl_err_text(&err));

@@ -252,7 +252,7 @@ START_TEST(form_of_a_certificate_is_checked)
         { "subjectAltName=critical,DNS:a\n", SL_OK, SL_CERT_INVALID },
         { "subjectAltName=DNS:a\n", SL_OK, SL_OK },
         { NULL, SL_OK, SL_CERT_INVALID }, /* no subjectAltName */
-        { "subjectAltName=DNS:a\nkeyUsage=digitalSignature,keyCertSign\n", SL_OK,
+        { "subjectAltName=DNS:a\nkeyUsage=digitalSignature,keyCertSign\n", SL_CERT_KEY_USAGE,
           SL_CERT_KEY_USAGE },
         { "subjectAltName=DNS:a\nauthorityInfoAccess=critical,OCSP;URI:http://a/\n", SL_OK,
           SL_CERT_INVALID },
@@ -274,9 +274,9 @@ END_TEST
 
 START_TEST(empty_names_are_refused)
 {
-    ck_ok(leaf_verdict("", "subjectAltName=DNS:a\nauthorityKeyIdentifier=keyid\n",
+    ck_rc(leaf_verdict("", "subjectAltName=DNS:a\nauthorityKeyIdentifier=keyid\n",
                        SL_PROFILE_RFC5280),
-          &err);
+          SL_CERT_INVALID, &err);
     ck_rc(
         leaf_verdict("", "subjectAltName=DNS:a\nauthorityKeyIdentifier=keyid\n", SL_PROFILE_STRICT),
         SL_CERT_INVALID, &err);
