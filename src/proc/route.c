@@ -34,8 +34,9 @@ static void set_rules(struct proc_routes *r)
 {
     for (unsigned i = 0; i < 2 && r->rules; i++) {
         struct sl_err err = { 0 };
-        r->own_table[i] = rules_set(r->nl, r->rules, families[i], &err) == SL_OK;
-        if (!r->own_table[i])
+        enum sl_rc rc = rules_set(r->nl, r->rules, families[i], &err);
+        r->own_table[i] = rc == SL_OK;
+        if (rc != SL_OK && rc != SL_NOT_FOUND)
             sl_warn("%s; tunnel routes go into the main table: shunts bypass whole networks only, "
                     "and no remote selector may cover the peer's own address",
                     sl_err_text(&err));
@@ -78,7 +79,7 @@ static bool own_table(const struct proc_routes *r, const struct sl_prefix *p)
 static int change_one(struct proc_routes *r, uint16_t type, const struct route *route,
                       const struct sl_prefix *prefix)
 {
-    char buf[1024];
+    _Alignas(struct nlmsghdr) char buf[1024];
     bool v4 = prefix->addr.family == 4;
     struct nlmsghdr *nlh = mnl_nlmsg_put_header(buf);
     nlh->nlmsg_type = type;

@@ -13,7 +13,7 @@
 struct rtnl {
     struct mnl_socket *nl;
     unsigned seq;
-    char answer[ANSWER_MAX];
+    _Alignas(struct nlmsghdr) char answer[ANSWER_MAX];
 };
 
 enum sl_rc rtnl_new(struct rtnl **out, struct sl_err *err)

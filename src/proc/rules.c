@@ -109,7 +109,7 @@ static void put_match(struct nlmsghdr *nlh, struct fib_rule_hdr *h, const struct
 
 static int change(struct rtnl *r, uint16_t type, const struct rule *rule)
 {
-    char buf[512];
+    _Alignas(struct nlmsghdr) char buf[512];
     struct nlmsghdr *nlh = mnl_nlmsg_put_header(buf);
     nlh->nlmsg_type = type;
     if (type == RTM_NEWRULE)
@@ -214,7 +214,7 @@ static int on_route(const struct nlmsghdr *nlh, void *ctx)
 
 static int look(struct rtnl *r, struct search *s, uint8_t family, bool routes)
 {
-    char buf[256];
+    _Alignas(struct nlmsghdr) char buf[256];
     struct nlmsghdr *nlh = mnl_nlmsg_put_header(buf);
     nlh->nlmsg_type = routes ? RTM_GETROUTE : RTM_GETRULE;
     if (routes) {
@@ -232,7 +232,7 @@ static int look(struct rtnl *r, struct search *s, uint8_t family, bool routes)
 static void delete_found(struct rtnl *r, struct search *s, uint16_t type)
 {
     for (size_t at = 0; at + sizeof(struct nlmsghdr) <= s->found.len;) {
-        char buf[2048];
+        _Alignas(struct nlmsghdr) char buf[2048];
         struct nlmsghdr h;
         memcpy(&h, s->found.p + at, sizeof(h));
         if (h.nlmsg_len <= sizeof(buf)) {
@@ -357,6 +357,8 @@ enum sl_rc rules_set(struct rtnl *r, const struct rules_config *c, uint8_t famil
     }
     if (!e && known)
         return SL_OK;
+    if (e == EAFNOSUPPORT)
+        return SL_FAIL(err, SL_NOT_FOUND, "this host has no IPv%c", family == AF_INET ? '4' : '6');
     rules_remove(r, c, family);
     return SL_FAIL(err, SL_UNSUPPORTED, "routing rules for IPv%c by mark, protocol and port: %s",
                    family == AF_INET ? '4' : '6',

@@ -40,7 +40,7 @@ SL_MUST_USE bool rules_of_shunt(const struct sl_conf_shunt *s,
 
 /*
  * Removes what another daemon left behind and sets the rules of one family (AF_INET, AF_INET6).
- * SL_UNSUPPORTED: this kernel has no such rules, and none is there.
+ * SL_UNSUPPORTED: this kernel has no such rules, and none is there. SL_NOT_FOUND: nor has it the family.
  */
 SL_MUST_USE enum sl_rc rules_set(struct rtnl *r, const struct rules_config *c, uint8_t family,
                                  struct sl_err *err);
