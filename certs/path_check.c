@@ -79,7 +79,6 @@ enum sl_rc path_check_leaf(const struct path_cert *c, const struct sl_path_param
     SL_TRY(form(c, err));
     SL_TRY(check_algorithm(c, err));
     SL_TRY(check_time(c, p->now_utc_s, "RFC 5280 6.1.3 (a)(2)", err));
-<<<<<<< HEAD
     if (X509_NAME_entry_count(X509_get_subject_name(c->x)) == 0 && (!c->san || !c->san_critical))
         return SL_FAIL(err, SL_CERT_INVALID,
                        "certificate %s: empty subject without critical subjectAltName (RFC 5280 "
@@ -89,10 +88,8 @@ enum sl_rc path_check_leaf(const struct path_cert *c, const struct sl_path_param
         return SL_FAIL(err, SL_CERT_KEY_USAGE,
                        "certificate %s: keyCertSign without basicConstraints cA (RFC 5280 4.2.1.9)",
                        sl_cert_name(c->cert));
-=======
     if (p->profile == SL_PROFILE_STRICT)
         SL_TRY(check_strict_leaf(c, p, err));
->>>>>>> path
     if (p->any_use)
         return SL_OK;
     return path_check_use(c, p, err);
