@@ -112,8 +112,6 @@ static bool read_time(int64_t *utc_s, const char *text)
 {
     char plain[SL_TIME_TEXT];
     size_t len = strlen(text), n = 19; /* "2026-11-23T17:20:30" */
-    unsigned hours, minutes;
-    int end = 0;
     if (len < n || !strchr(text, ':'))
         return sl_time_parse(utc_s, text);
     snprintf(plain, sizeof(plain), "%.19sZ", text);
@@ -123,9 +121,12 @@ static bool read_time(int64_t *utc_s, const char *text)
         return false;
     if (strcmp(text + n, "Z") == 0 || strcmp(text + n, "z") == 0)
         return true;
-    if ((text[n] != '+' && text[n] != '-') ||
-        sscanf(text + n + 1, "%2u:%2u%n", &hours, &minutes, &end) != 2 || hours > 23 ||
-        minutes > 59 || end != 5 || text[n + 6])
+    const char *p = text + n + 1;
+    if ((text[n] != '+' && text[n] != '-') || strlen(p) != 5 || p[2] != ':' ||
+        strspn(p, "0123456789") != 2 || strspn(p + 3, "0123456789") != 2)
+        return false;
+    int hours = (p[0] - '0') * 10 + p[1] - '0', minutes = (p[3] - '0') * 10 + p[4] - '0';
+    if (hours > 23 || minutes > 59)
         return false;
     int64_t offset = (int64_t)(hours * 60 + minutes) * 60;
     *utc_s += text[n] == '+' ? -offset : offset;
