@@ -1,8 +1,8 @@
 /*
  * Remembered validations: a path that was found good with its revocation settled holds for the same
  * certificates and responses until the first of its times ends, or anything changes that could speak
- * against it (sl_decider.generation). What was refused, or accepted in grace, is never remembered. The
- * rules beside the certificates are the trust section's, which does not change.
+ * against it (sl_decider.generation). What was refused, accepted in grace, or found while a source
+ * that counts was silent is never remembered. The rules beside the certificates are the trust section's, which does not change.
  *
  * A table of fixed size with one place per hash; a later validation takes the place of an earlier one.
  * The whole key is compared, so a hash that a peer chose well costs others a search and no more.
@@ -89,6 +89,18 @@ static bool is_in_grace(const struct sl_decision *x)
     return false;
 }
 
+/* Some source that was asked gave nothing: it may speak again before the rest of this ends. */
+static bool lacks_a_source(const struct sl_decision *x)
+{
+    for (size_t i = 0; i + 1 < x->path.n; i++)
+        for (size_t k = 0; k < x->check[i].use_n; k++) {
+            const struct source *s = x->check[i].use[k].source;
+            if (s && s->failures > 0)
+                return true;
+        }
+    return false;
+}
+
 static void copy_path(struct sl_path *to, const struct sl_path *from)
 {
     *to = *from;
@@ -101,7 +113,7 @@ void memo_keep(struct sl_decision *x, struct sl_now now)
     struct memo **place = x->ask.cert_n ? place_of(x->decider, x) : NULL;
     SL_AUTO_BUF key = { 0 };
     struct sl_wr w = sl_wr_buf(&key, IDENT_MEMO_KEY);
-    if (!place || !x->has_path || !x->has_revocation || is_in_grace(x))
+    if (!place || !x->has_path || !x->has_revocation || is_in_grace(x) || lacks_a_source(x))
         return;
     write_key(&w, x);
     struct memo *m = sl_wr_ok(&w) ? calloc(1, sizeof(*m)) : NULL;
