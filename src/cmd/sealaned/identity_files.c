@@ -221,6 +221,7 @@ static bool is_gone(struct identity *id, struct watched *w)
     sl_info("%s: is gone", w->path);
     sl_decider_crl_gone(id->d, w->section, w->path);
     free(w->found);
+    w->found = NULL;
     return true;
 }
 
