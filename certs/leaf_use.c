@@ -1,6 +1,6 @@
 /*
  * What a certificate may be used for: key usage and extended key usage of an end entity by RFC 4945
- * 5.1.3.2 and 5.1.3.12, with the list of uses that configuration allows, and in the strict profile
+ * 5.1.3.2 and 5.1.3.12, with the list of uses that configuration allows, and where a use is demanded
  * the extended key usage of the CAs above it. libcrypto's purposes are not used: none knows IKE.
  */
 #include "certs/path_internal.h"
@@ -101,6 +101,6 @@ enum sl_rc path_check_ca_use(const struct path_cert *ca, const struct sl_path_pa
     eku_text(has, sizeof(has), ca->eku);
     return SL_FAIL(err, SL_CERT_EKU,
                    "certificate %.200s: extendedKeyUsage of the CA is %s, which does not include "
-                   "the use asked for (strict profile; RFC 5280 4.2.1.12)",
+                   "the use asked for (local policy on RFC 5280 4.2.1.12)",
                    sl_cert_name(ca->cert), has);
 }

@@ -243,7 +243,7 @@ static OCSP_BASICRESP *basic_of(struct sl_bytes der, OCSP_RESPONSE *resp)
     if (!certs_take_tag(&der, &t, V_ASN1_SEQUENCE))
         return NULL;
     struct sl_bytes in = t.body;
-    if (!certs_take(&in, &t) || !certs_take(&in, &t) || in.len)
+    if (!certs_take_tag(&in, &t, V_ASN1_ENUMERATED) || !certs_take(&in, &t) || in.len)
         return NULL;
     in = t.body;
     if (!certs_take_tag(&in, &t, V_ASN1_SEQUENCE) || in.len)

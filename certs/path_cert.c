@@ -293,6 +293,15 @@ static enum sl_rc check_strict(const struct path_cert *c, struct sl_err *err)
                        "certificate %s: serial number is not positive or longer than 20 octets "
                        "(strict profile; RFC 5280 4.1.2.2)",
                        name);
+    if (!c->v3)
+        return SL_FAIL(err, SL_CERT_MALFORMED,
+                       "certificate %s: is of version %ld (strict profile; RFC 5280 4.1.2.1)", name,
+                       X509_get_version(c->x) + 1);
+    if (c->ku && c->ca && !(c->ku_bits & KU_KEY_CERT_SIGN))
+        return SL_FAIL(err, SL_CERT_KEY_USAGE,
+                       "certificate %s: basicConstraints cA without keyCertSign (strict profile; "
+                       "RFC 5280 4.2.1.9)",
+                       name);
     if (c->ku && c->ku_bits == 0)
         return SL_FAIL(err, SL_CERT_KEY_USAGE,
                        "certificate %s: keyUsage has no bit set (strict profile; RFC 5280 4.2.1.3)",

@@ -57,29 +57,32 @@ static enum sl_rc check_algorithm(const struct path_cert *c, struct sl_err *err)
     return SL_OK;
 }
 
+/* CA/Browser Forum Baseline Requirements 7.1.2.7.12. */
+static enum sl_rc check_strict_leaf(const struct path_cert *c, const struct sl_path_params *p,
+                                    struct sl_err *err)
+{
+    if (!c->san && !p->any_use) /* CRL issuers have no use for one */
+        return SL_FAIL(err, SL_CERT_INVALID,
+                       "certificate %s: subjectAltName is missing (strict profile)",
+                       sl_cert_name(c->cert));
+    if (c->san && c->san_critical && X509_NAME_entry_count(X509_get_subject_name(c->x)) > 0)
+        return SL_FAIL(err, SL_CERT_INVALID,
+                       "certificate %s: subjectAltName is critical beside a subject (strict "
+                       "profile; RFC 5280 4.2.1.6)",
+                       sl_cert_name(c->cert));
+    return SL_OK;
+}
+
 enum sl_rc path_check_leaf(const struct path_cert *c, const struct sl_path_params *p,
                            struct sl_err *err)
 {
     SL_TRY(form(c, err));
     SL_TRY(check_algorithm(c, err));
     SL_TRY(check_time(c, p->now_utc_s, "RFC 5280 6.1.3 (a)(2)", err));
+    if (p->profile == SL_PROFILE_STRICT)
+        SL_TRY(check_strict_leaf(c, p, err));
     if (p->any_use)
         return SL_OK;
-    if (p->profile == SL_PROFILE_STRICT) {
-        if (!c->san)
-            return SL_FAIL(err, SL_CERT_INVALID,
-                           "certificate %s: subjectAltName is missing (strict profile)",
-                           sl_cert_name(c->cert));
-        if (c->san_critical && X509_NAME_entry_count(X509_get_subject_name(c->x)) > 0)
-            return SL_FAIL(err, SL_CERT_INVALID,
-                           "certificate %s: subjectAltName is critical beside a subject (strict "
-                           "profile; RFC 5280 4.2.1.6)",
-                           sl_cert_name(c->cert));
-        if (c->ca)
-            return SL_FAIL(err, SL_CERT_INVALID,
-                           "certificate %s: a CA as end entity (strict profile)",
-                           sl_cert_name(c->cert));
-    }
     return path_check_use(c, p, err);
 }
 
@@ -106,14 +109,24 @@ static enum sl_rc check_is_ca(const struct path_cert *c, bool anchor, struct sl_
     return SL_OK;
 }
 
+/* Baseline Requirements 7.1.2.1.3: authorityKeyIdentifier of a root. */
+static enum sl_rc check_strict_root(const struct path_cert *c, struct sl_err *err)
+{
+    if (X509_get_ext_by_NID(c->x, NID_authority_key_identifier, -1) < 0)
+        return SL_OK;
+    if (path_key_id(c, c) == 1 && !X509_get0_authority_issuer(c->x) &&
+        !X509_get0_authority_serial(c->x))
+        return SL_OK;
+    return SL_FAIL(err, SL_CERT_INVALID,
+                   "certificate %s: authorityKeyIdentifier of a root is not its own key identifier "
+                   "alone (strict profile; RFC 5280 4.2.1.1)",
+                   sl_cert_name(c->cert));
+}
+
 static enum sl_rc check_strict_ca(const struct path_cert *c, const struct path_cert *below,
-                                  bool anchor, const struct sl_path_params *p, struct sl_err *err)
+                                  bool anchor, struct sl_err *err)
 {
     const char *name = sl_cert_name(c->cert);
-    if (!c->v3)
-        return SL_FAIL(err, SL_CERT_NOT_CA,
-                       "certificate %s: a CA of version %ld (strict profile; RFC 5280 4.1.2.1)",
-                       name, X509_get_version(c->x) + 1);
     if (!c->bc_critical)
         return SL_FAIL(err, SL_CERT_INVALID,
                        "certificate %s: basicConstraints of a CA is not critical (strict profile; "
@@ -134,7 +147,7 @@ static enum sl_rc check_strict_ca(const struct path_cert *c, const struct path_c
                        "certificate %.200s: its authorityKeyIdentifier names another key than that "
                        "of %.200s (strict profile; RFC 5280 4.2.1.1)",
                        sl_cert_name(below->cert), name);
-    return anchor || p->any_use ? SL_OK : path_check_ca_use(c, p, err);
+    return anchor && c->self_issued ? check_strict_root(c, err) : SL_OK;
 }
 
 /* Intermediates that are not self-issued among path[1..n-1] (RFC 5280 6.1.4 (l)). */
@@ -177,7 +190,13 @@ enum sl_rc path_check_issuer(const struct path_cert *const *path, size_t n, bool
     if (!anchor)
         SL_TRY(check_algorithm(c, err));
     if (path_strict(p))
-        SL_TRY(check_strict_ca(c, path[n - 1], anchor, p, err));
+        SL_TRY(check_strict_ca(c, path[n - 1], anchor, err));
+    /*
+     * RFC 5280 leaves extendedKeyUsage of a CA without meaning for what is below it; most of the
+     * world reads it as a limit. So it is here where a use is demanded by name.
+     */
+    if (!anchor && !p->any_use && (path_strict(p) || p->eku_n > 0))
+        SL_TRY(path_check_ca_use(c, p, err));
     return check_length(path, n, anchor, p, err);
 }
 

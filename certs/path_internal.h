@@ -66,7 +66,7 @@ SL_MUST_USE enum sl_rc path_check_whole(const struct path_cert *const *path, siz
 /* RFC 4945 5.1.3.2, 5.1.3.12. */
 SL_MUST_USE enum sl_rc path_check_use(const struct path_cert *leaf, const struct sl_path_params *p,
                                       struct sl_err *err);
-/* Does the extendedKeyUsage of a CA allow the use that the leaf is wanted for? (strict) */
+/* Does the extendedKeyUsage of a CA allow the use that the leaf is wanted for? */
 SL_MUST_USE enum sl_rc path_check_ca_use(const struct path_cert *ca, const struct sl_path_params *p,
                                          struct sl_err *err);
 

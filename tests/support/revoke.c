@@ -67,10 +67,14 @@ static void apply_others(const struct test_revoke *r, struct sl_crl_status *stat
         SL_AUTO(sl_cert) *c = NULL;
         if (sl_cert_read(&c, r->params->peer[i], NULL) != SL_OK)
             continue;
+        struct sl_crl_status with =
+            *status; /* the path is dear: only for a list that would count */
         use.crl_issuer = c;
-        if (sl_dn_eq(sl_cert_subject_der(c), sl_crl_issuer_der(use.crl)) &&
-            same_anchor(r, c, path, up) && apply(r, status, use))
+        if (sl_dn_eq(sl_cert_subject_der(c), sl_crl_issuer_der(use.crl)) && apply(r, &with, use) &&
+            same_anchor(r, c, path, up)) {
+            *status = with;
             return;
+        }
     }
 }
 

@@ -256,7 +256,8 @@ START_TEST(form_of_a_certificate_is_checked)
           SL_CERT_KEY_USAGE },
         { "subjectAltName=DNS:a\nauthorityInfoAccess=critical,OCSP;URI:http://a/\n", SL_OK,
           SL_CERT_INVALID },
-        { "subjectAltName=DNS:a\nbasicConstraints=critical,CA:TRUE\n", SL_OK, SL_CERT_INVALID },
+        { "subjectAltName=DNS:a\nbasicConstraints=critical,CA:TRUE\nkeyUsage=digitalSignature\n",
+          SL_OK, SL_CERT_KEY_USAGE },
     };
     for (size_t i = 0; i < SL_ARRAY_LEN(cases); i++) {
         char ext[300];
@@ -351,6 +352,64 @@ START_TEST(issuers_are_held_to_the_profile)
                           (cases[i].strict == SL_CERT_INVALID && b == SL_CERT_INVALID) ||
                           (!strstr(cases[i].ext, "subjectKeyIdentifier") && b != SL_OK),
                       "strict %s: %s: %s", cases[i].ext, sl_rc_name(b), sl_err_text(&err));
+    }
+}
+END_TEST
+
+/* A use that is demanded by name must be among those of the CAs, where these have any. */
+START_TEST(use_of_a_ca_limits_a_demanded_use)
+{
+    static const struct {
+        const char *ca, *want;
+        enum sl_rc rc;
+    } cases[] = { { "extendedKeyUsage=codeSigning\n", NULL, SL_OK },
+                  { "extendedKeyUsage=codeSigning\n", "serverAuth", SL_CERT_EKU },
+                  { "extendedKeyUsage=serverAuth\n", "serverAuth", SL_OK },
+                  { "extendedKeyUsage=anyExtendedKeyUsage\n", "serverAuth", SL_OK },
+                  { NULL, "serverAuth", SL_OK } };
+    for (size_t i = 0; i < SL_ARRAY_LEN(cases); i++)
+        ck_rc(
+            verdict(
+                &(struct test_spec){ .ca = true, .ext = cases[i].ca },
+                (struct test_spec){ .ext = cases[i].want ? "extendedKeyUsage=serverAuth\n" : NULL },
+                (struct sl_path_params){ .eku = &cases[i].want, .eku_n = cases[i].want != NULL }),
+            cases[i].rc, &err);
+}
+END_TEST
+
+/* What the strict profile says of the key identifiers of a root. */
+START_TEST(strict_root_names_its_own_key_or_none)
+{
+    static const struct {
+        const char *ext;
+        bool ok;
+    } cases[] = {
+        { "", true },
+        { "authorityKeyIdentifier=keyid:always\n", true },
+        { "authorityKeyIdentifier=DER:3000\n", false },
+        { "authorityKeyIdentifier=DER:3006800401020304\n", false },
+    };
+    for (size_t i = 0; i < SL_ARRAY_LEN(cases); i++) {
+        struct test_cert top =
+            test_cert(&(struct test_spec){ .subject = "CN=top", .ca = true, .ext = cases[i].ext });
+        struct test_cert leaf = test_cert(
+            &(struct test_spec){ .subject = "CN=l",
+                                 .by = &top,
+                                 .ext = "subjectAltName=DNS:a\nauthorityKeyIdentifier=keyid\n" });
+        struct sl_certs anchors = { 0 };
+        struct sl_path path = { 0 };
+        ck_ok(sl_certs_load(&anchors, top.der, "top", &err), &err);
+        struct sl_path_params p = { .anchors = &anchors,
+                                    .peer = &leaf.der,
+                                    .peer_n = 1,
+                                    .now_utc_s = TEST_NOW,
+                                    .profile = SL_PROFILE_STRICT };
+        ck_rc(sl_path_build(&path, &p, &err), cases[i].ok ? SL_OK : SL_CERT_INVALID, &err);
+        sl_path_clear(&path);
+        p.profile = SL_PROFILE_RFC5280;
+        ck_ok(sl_path_build(&path, &p, &err), &err);
+        sl_path_clear(&path);
+        sl_certs_clear(&anchors);
     }
 }
 END_TEST
@@ -564,5 +623,6 @@ SL_TESTS(path_rules, SL_CASE(name_constraints_of_every_type_hold),
          SL_CASE(form_of_a_certificate_is_checked), SL_CASE(empty_names_are_refused),
          SL_CASE(serial_numbers_are_a_matter_of_the_strict_profile),
          SL_CASE(issuers_are_held_to_the_profile), SL_CASE(version_1_is_a_ca_only_as_an_anchor),
+         SL_CASE(use_of_a_ca_limits_a_demanded_use), SL_CASE(strict_root_names_its_own_key_or_none),
          SL_CASE(policies_are_mapped_and_constrained), SL_CASE(mappings_that_multiply_cost_little),
          SL_CASE(resources_must_be_held_above), SL_CASE(inner_and_outer_algorithm_must_agree))
