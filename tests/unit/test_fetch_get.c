@@ -82,11 +82,14 @@ static void *run_server(void *arg)
 static bool set_up(void)
 {
     static int listener;
+    static bool done; /* in this process: cases share it when Check does not fork */
     struct ifreq lo = { .ifr_name = "lo", .ifr_flags = IFF_UP | IFF_RUNNING };
     struct sockaddr_in a = { .sin_family = AF_INET,
                              .sin_port = htons(8099),
                              .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
     pthread_t thread;
+    if (done)
+        return true;
     if (unshare(geteuid() ? CLONE_NEWUSER | CLONE_NEWNET : CLONE_NEWNET) < 0) {
         printf("skipped: no namespace of our own\n");
         return false;
@@ -96,6 +99,7 @@ static bool set_up(void)
     ck_assert(bind(listener, (struct sockaddr *)&a, sizeof(a)) == 0 && listen(listener, 8) == 0);
     ck_assert(pthread_create(&thread, NULL, run_server, &listener) == 0);
     ck_assert(fetch_global_init());
+    done = true;
     return true;
 }
 
@@ -190,6 +194,7 @@ START_TEST(nothing_is_sent_to_a_denied_address)
     if (!set_up())
         return;
     struct fetch_rules strict = rules_of(false);
+    unsigned before = served(request); /* of the cases that ran in this process before */
     struct fetch_reply a;
     static const char *const uris[] = { BASE "/a", "http://localhost:8099/a",
                                         "ldap://127.0.0.1:8099/cn=x?cACertificate;binary",
@@ -200,7 +205,7 @@ START_TEST(nothing_is_sent_to_a_denied_address)
                       sl_rc_name(a.rc), a.text);
         ck_assert_ptr_nonnull(strstr(a.text, "loopback"));
     }
-    ck_assert_uint_eq(served(request), 0);
+    ck_assert_uint_eq(served(request), before);
     /* configured, it may; and a redirect from there to another address may not */
     struct fetch_request q = { .uri = sl_str(BASE "/to-a"),
                                .origin = FETCH_CONFIGURED,
