@@ -296,15 +296,14 @@ static void look_for_revoked(struct look *l)
 {
     struct cert_check *c = l->c;
     char origin[320];
+    if (c->staple.revoked && judge_delegate(l, c->staple_delegate, "", false) == DELEGATE_GOOD)
+        settle(c, l->cert, &c->staple, stapled);
     for (size_t k = 0; k < c->use_n && !c->done; k++) {
         struct source *s = c->use[k].source;
         if (s && c->use[k].role == USE_OCSP && s->have && s->answer.revoked &&
             judge_delegate(l, s->delegate, "", false) == DELEGATE_GOOD)
             settle(c, l->cert, &s->answer, origin_of(origin, s));
     }
-    if (!c->done && c->staple.revoked &&
-        judge_delegate(l, c->staple_delegate, "", false) == DELEGATE_GOOD)
-        settle(c, l->cert, &c->staple, stapled);
     if (!c->done && l->crls.revoked)
         settle(c, l->cert, &l->crls.answer, l->crls.origin);
 }

@@ -809,6 +809,10 @@ START_TEST(another_path_is_tried_when_revocation_refuses_the_first)
         revoked += !strcmp(json_string_value(json_object_get(json_array_get(cand, i), "reason")),
                            "REVOKED");
     ck_assert_uint_eq(revoked, 2);
+    SL_AUTO_BUF story = { 0 };
+    ck_assert(sl_decision_story(&story, sl_decision_evidence(x)) && sl_buf_nul(&story));
+    ck_assert_ptr_nonnull(strstr((const char *)story.p, "candidate    CN=gw-a"));
+    ck_assert_ptr_nonnull(strstr((const char *)story.p, "(serial 2a) < CN=Other CA"));
     ck_assert_str_eq(sl_decision_verdict(x)->subject, "CN=gw-a");
     sl_decision_free(x);
     finish();
