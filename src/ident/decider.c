@@ -306,7 +306,7 @@ bool sl_decider_next(struct sl_decider *d, struct sl_question *q)
     if (d->to_ask == 0)
         return false;
     for (struct source *s = decider_source(d, NULL); s; s = decider_source(d, s)) {
-        if (s->question && !s->asked) {
+        if (s->question && !s->asked && !s->held) {
             fetch_question(d, q, s);
             d->to_ask--;
             return true;

@@ -10,6 +10,7 @@
  *   revocation.c   one certificate's status from handed-over OCSP, cache, files and sources
  *   crls.c         what CRLs at hand say together: points, deltas, indirect ones and their signers
  *   paths.c        the path search, missing issuers, candidates
+ *   gate.c         one state for all requests to one OCSP responder
  *   search.c       directory searches: single flight, cache, grace
  *   decision.c     the steps of one decision, and the only place that can accept
  *   memo.c         validations that are remembered
@@ -43,6 +44,8 @@
 #define IDENT_REFRESH_MAX_S 3600
 #define IDENT_FORGET_S      86400 /* a source unused for so long is not refreshed any more */
 #define IDENT_PSK_MS        5000
+#define IDENT_GATES         256 /* places of a table */
+#define IDENT_GATE_RUNNING  16  /* requests at once to a responder that answers */
 #define IDENT_MEMOS         1024
 #define IDENT_MEMO_KEY      ((size_t)64 << 10) /* longer ones are not remembered */
 
@@ -97,6 +100,9 @@ struct source {
     /* The fetch under way, and what went wrong last. */
     uint64_t question; /* 0: none */
     bool asked;        /* the question was handed out */
+    struct gate *gate; /* OCSP */
+    struct source *next_held;
+    bool held, running; /* at the gate */
     struct sl_buf request;
     char *get;                          /* OCSP: URI of the request by GET, NULL: POST */
     bool sha256, other_hash, only_post; /* OCSP: hash of the certID, both are tried */
@@ -126,6 +132,12 @@ void source_signer(struct sl_decider *d, struct source *s, struct sl_cert *signe
                    struct sl_now now);
 /* Under way (also when begun by this call), or false: not before retry_ns. */
 bool source_fetch(struct sl_decider *d, struct source *s, struct sl_now now);
+/* The gate of a held source: its responder is silent; or it is its turn. */
+void source_refused(struct sl_decider *d, struct source *s, const char *text, int64_t retry_ns,
+                    struct sl_now now);
+void source_released(struct sl_decider *d, struct source *s, struct sl_now now);
+/* Seconds to wait after so many failures before this one. */
+int64_t ident_backoff_s(unsigned failures);
 /* An OCSP response that came with the peer. */
 void source_offer(struct sl_decider *d, struct source *s, struct sl_bytes response,
                   struct sl_now now);
@@ -149,6 +161,17 @@ struct sl_bytes der_next(struct sl_bytes *in);
 size_t cert_issuer_uris(const struct sl_cert *c, char uri[SL_CERT_URI_MAX][512]);
 /* TLS feature status_request (RFC 7633 4.2.3.1). */
 bool cert_must_staple(const struct sl_cert *c);
+
+/* ---- one gate for each OCSP responder (gate.c) ------------------------------------------------------------ */
+bool gate_join(struct sl_decider *d, struct source *s); /* false: no memory */
+void gate_leave(struct source *s);
+/* The responder is silent and its back-off has not ended. */
+bool gate_closed(const struct source *s, struct sl_now now, int64_t *retry_ns, const char **why);
+/* May be asked now; false: it is held, and released or refused later. */
+bool gate_enter(struct source *s);
+/* The request has ended; text says how when no answer came. gate_flow follows once s is settled. */
+void gate_report(struct source *s, bool answered, const char *text, struct sl_now now);
+void gate_flow(struct sl_decider *d, struct gate *g, struct sl_now now);
 
 /* ---- directory searches ------------------------------------------------------------------------------ */
 struct directory {
@@ -397,6 +420,7 @@ struct sl_decider {
     struct directory *dir;
     struct source *source[IDENT_BUCKETS];
     size_t source_n;
+    struct gate *gate[IDENT_GATES];
     struct search *search[IDENT_BUCKETS];
     size_t search_n;
     struct sl_decision *running, *finished;

@@ -95,7 +95,7 @@ static bool lacks_a_source(const struct sl_decision *x)
     for (size_t i = 0; i + 1 < x->path.n; i++)
         for (size_t k = 0; k < x->check[i].use_n; k++) {
             const struct source *s = x->check[i].use[k].source;
-            if (s && s->failures > 0)
+            if (s && s->rc != SL_OK)
                 return true;
         }
     return false;

@@ -51,6 +51,7 @@ void source_free(struct source *s)
 {
     if (!s)
         return;
+    gate_leave(s);
     sl_cert_free(s->cert);
     sl_cert_free(s->issuer);
     sl_cert_free(s->responder);
@@ -114,6 +115,10 @@ static struct source *make(struct sl_decider *d, const struct source_key *key,
         s->issuer = sl_cert_ref(key->issuer);
         s->cert = sl_cert_ref(key->cert);
         s->responder = key->responder ? sl_cert_ref(key->responder) : NULL;
+        if (!gate_join(d, s)) {
+            source_free(s);
+            return NULL;
+        }
     }
     s->bucket = bucket(hash);
     s->next = d->source[s->bucket];
@@ -182,16 +187,18 @@ int64_t source_next_update(const struct source *s)
 }
 
 /* ---- fetching ---------------------------------------------------------------------------------------- */
+int64_t ident_backoff_s(unsigned failures)
+{
+    int64_t wait_s = IDENT_BACKOFF_MIN_S;
+    for (unsigned i = 0; i < failures && wait_s < IDENT_BACKOFF_MAX_S; i++)
+        wait_s *= 2;
+    return wait_s < IDENT_BACKOFF_MAX_S ? wait_s : IDENT_BACKOFF_MAX_S;
+}
+
 static void failed(struct sl_decider *d, struct source *s, enum sl_rc rc, const char *text,
                    struct sl_now now)
 {
-    int64_t wait_s = IDENT_BACKOFF_MIN_S;
-    for (unsigned i = 0; i < s->failures && wait_s < IDENT_BACKOFF_MAX_S; i++)
-        wait_s *= 2;
-    if (wait_s > IDENT_BACKOFF_MAX_S)
-        wait_s = IDENT_BACKOFF_MAX_S;
-    s->failures++;
-    s->retry_ns = now.mono_ns + wait_s * SL_NS_PER_S;
+    s->retry_ns = now.mono_ns + ident_backoff_s(s->failures++) * SL_NS_PER_S;
     if (s->since_utc_s == 0) {
         s->since_utc_s = s->asked_utc_s ? s->asked_utc_s : now.utc_s;
         d->dirty = true; /* an outage outlives a restart */
@@ -274,9 +281,32 @@ static void ask(struct sl_decider *d, struct source *s, struct sl_now now)
     s->question = ++d->last_question;
     s->new_etag[0] = s->new_modified[0] = '\0';
     s->asked = false;
-    d->to_ask++;
+    d->to_ask += gate_enter(s);
     /* The shell keeps the deadline; this is for the case that it never answers. */
     s->until_ns = now.mono_ns + (s->deadline_ms + 1000) * SL_NS_PER_MS;
+    decider_timer(d, s->until_ns);
+}
+
+static void failed_until(struct sl_decider *d, struct source *s, const char *text, int64_t retry_ns,
+                         struct sl_now now)
+{
+    failed(d, s, SL_REVOCATION_UNAVAILABLE, text, now);
+    s->failures--; /* nobody asked for it */
+    s->retry_ns = retry_ns;
+}
+
+void source_refused(struct sl_decider *d, struct source *s, const char *text, int64_t retry_ns,
+                    struct sl_now now)
+{
+    s->question = 0;
+    failed_until(d, s, text, retry_ns, now);
+    decider_wake(d, &s->waiting, now);
+}
+
+void source_released(struct sl_decider *d, struct source *s, struct sl_now now)
+{
+    d->to_ask++;
+    s->until_ns = now.mono_ns + (s->deadline_ms + 1000) * SL_NS_PER_MS; /* as in ask() */
     decider_timer(d, s->until_ns);
 }
 
@@ -289,6 +319,12 @@ bool source_fetch(struct sl_decider *d, struct source *s, struct sl_now now)
     struct sl_err err;
     sl_err_reset(&err);
     s->asked_utc_s = now.utc_s;
+    int64_t retry_ns;
+    const char *why;
+    if (gate_closed(s, now, &retry_ns, &why)) {
+        failed_until(d, s, why, retry_ns, now);
+        return false;
+    }
     s->other_hash = false;
     if (s->kind == SOURCE_OCSP && make_request(d, s, &err) != SL_OK) {
         failed(d, s, err.rc, sl_err_text(&err), now);
@@ -511,9 +547,11 @@ static void failed_both(struct sl_decider *d, struct source *s, const struct sl_
 void source_answer(struct sl_decider *d, struct source *s, enum sl_rc rc, const char *text,
                    struct sl_bytes body, struct sl_now now)
 {
-    if (!s->asked)
+    struct gate *gate = s->gate;
+    if (!s->asked && !s->held)
         d->to_ask--;
     s->question = 0;
+    gate_report(s, rc == SL_OK || rc == SL_UNSUPPORTED || rc == SL_TOO_LARGE, text, now);
     struct sl_err err;
     sl_err_reset(&err);
     if (rc != SL_OK)
@@ -528,6 +566,7 @@ void source_answer(struct sl_decider *d, struct source *s, enum sl_rc rc, const 
         memcpy(s->modified, s->new_modified, sizeof(s->modified));
         source_succeeded(d, s, now);
     } else if (try_otherwise(d, s, rc, &err, now)) {
+        gate_flow(d, gate, now);
         return;
     } else if (s->other_hash) {
         failed_both(d, s, &err, now);
@@ -535,6 +574,7 @@ void source_answer(struct sl_decider *d, struct source *s, enum sl_rc rc, const 
         failed(d, s, err.rc, sl_err_text(&err), now);
     }
     decider_wake(d, &s->waiting, now);
+    gate_flow(d, gate, now);
 }
 
 void source_unchanged(struct sl_decider *d, struct source *s, struct sl_now now)
@@ -544,15 +584,18 @@ void source_unchanged(struct sl_decider *d, struct source *s, struct sl_now now)
                       (struct sl_bytes){ 0 }, now);
         return;
     }
-    if (!s->asked)
+    struct gate *gate = s->gate;
+    if (!s->asked && !s->held)
         d->to_ask--;
     s->question = 0;
+    gate_report(s, true, NULL, now);
     if (s->kind == SOURCE_CRL && now.utc_s > sl_crl_next_update(s->crl))
         failed(d, s, SL_REVOCATION_STALE,
                "the server has no newer list than the one past its nextUpdate", now);
     else
         source_succeeded(d, s, now);
     decider_wake(d, &s->waiting, now);
+    gate_flow(d, gate, now);
 }
 
 void source_tick(struct sl_decider *d, struct source *s, struct sl_now now)

@@ -882,20 +882,73 @@ START_TEST(configured_uri_of_certificates_is_fetched_when_an_issuer_is_missing)
 END_TEST
 
 /* ---- many at once, and what is told --------------------------------------------------------------------- */
+static void start_peer(long serial, const char *ext)
+{
+    struct test_cert c = test_cert(
+        &(struct test_spec){ .subject = "CN=gw-a", .by = &w.ca, .serial = serial, .ext = ext });
+    struct sl_decision_ask a = ask_for(&c);
+    ck_ok(sl_decider_start(w.d, &a, w.now, NULL, NULL, &err), &err);
+}
+
+/* The first request finds out that the responder answers; then the others go, also those held. */
+START_TEST(responder_that_answers_is_asked_by_everybody)
+{
+    setup();
+    struct server *responder = serve(OCSP, SILENT, (struct sl_bytes){ 0 });
+    for (unsigned i = 0; i < 40; i++)
+        start_peer(2000 + i, SAN AIA);
+    struct sl_question first, none;
+    ck_assert(sl_decider_next(w.d, &first));
+    ck_assert(!sl_decider_next(w.d, &none));
+    responder->mood = SERVES;
+    responder->body = sl_str("no response");
+    sl_decider_answer_fetch(w.d, first.id, SL_OK, "", responder->body, w.now);
+    answer();
+    ck_assert_uint_eq(responder->asked, 39);
+    for (unsigned i = 0; i < 40; i++) {
+        SL_AUTO(sl_decision) *x = sl_decider_finished(w.d);
+        ck_assert_ptr_nonnull(x);
+        ck_assert_int_eq(sl_decision_verdict(x)->rc, SL_REVOCATION_INVALID);
+    }
+    /* it falls silent: those who waited for their turn are told together, and nobody asks again */
+    responder->mood = DEAD;
+    responder->asked = 0;
+    for (unsigned i = 0; i < 40; i++)
+        start_peer(3000 + i, SAN AIA);
+    answer();
+    ck_assert_uint_le(responder->asked, 16);
+    for (unsigned i = 0; i < 40; i++) {
+        SL_AUTO(sl_decision) *x = sl_decider_finished(w.d);
+        ck_assert_ptr_nonnull(x);
+        ck_assert_int_eq(sl_decision_verdict(x)->rc, SL_REVOCATION_UNAVAILABLE);
+    }
+    unsigned asked = responder->asked;
+    start_peer(4000, SAN AIA);
+    answer();
+    ck_assert_uint_eq(responder->asked, asked);
+    responder->mood = SERVES;
+    pass(3000); /* the back-off ends */
+    start_peer(4001, SAN AIA);
+    answer();
+    ck_assert_uint_gt(responder->asked, asked);
+    finish();
+}
+END_TEST
+
 START_TEST(five_hundred_peers_and_dead_servers_cause_one_fetch_for_each_uri)
 {
     setup();
-    struct test_cert c = leaf(SAN AIA CDP), o = test_cert(&(struct test_spec){
-                                                .subject = "CN=o", .by = &w.ca2, .ext = SAN });
-    struct sl_decision_ask a = ask_for(&c), b = ask_for(&o);
+    struct test_cert o =
+        test_cert(&(struct test_spec){ .subject = "CN=o", .by = &w.ca2, .ext = SAN });
+    struct sl_decision_ask b = ask_for(&o);
     snprintf(b.connection, sizeof(b.connection), "site2");
     ck_ok(sl_decider_crl(w.d, "other", crl(&(struct der_crl){ .by = &w.ca2 }), "o.crl", &err),
           &err);
     struct server *responder = serve(OCSP, SILENT, (struct sl_bytes){ 0 }),
                   *list = serve(CRL1, SILENT, (struct sl_bytes){ 0 });
     int64_t began = w.now.mono_ns;
-    for (unsigned i = 0; i < 500; i++)
-        ck_ok(sl_decider_start(w.d, &a, w.now, NULL, NULL, &err), &err);
+    for (unsigned i = 0; i < 500; i++) /* each with a certificate, and so a request, of its own */
+        start_peer(1000 + i, SAN AIA CDP);
     unsigned refused = 0;
     for (unsigned ms = 0; ms <= 4000; ms += 100) {
         answer();
@@ -977,5 +1030,6 @@ SL_TESTS(revocation, SL_CASE(uris_of_a_point_are_alternatives),
          SL_CASE(another_path_is_tried_when_revocation_refuses_the_first),
          SL_CASE(missing_issuer_is_fetched_when_allowed_and_once),
          SL_CASE(configured_uri_of_certificates_is_fetched_when_an_issuer_is_missing),
+         SL_CASE(responder_that_answers_is_asked_by_everybody),
          SL_CASE(five_hundred_peers_and_dead_servers_cause_one_fetch_for_each_uri),
          SL_CASE(status_tells_until_when_peers_of_a_ca_are_let_in))
