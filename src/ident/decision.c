@@ -725,7 +725,7 @@ static void say_accept(struct sl_decision *x, const char *text)
 static bool step(struct sl_decision *x, struct sl_now now, bool *waiting, struct sl_err *err)
 {
     *waiting = false;
-    bool psk = x->conn && x->conn->auth == SL_METHOD_PSK;
+    bool psk = !x->validation && x->conn->auth == SL_METHOD_PSK;
     switch (x->phase) {
     case PHASE_PATH:
         return psk || memo_recall(x, now) || step_path(x, now, waiting, err);

@@ -15,7 +15,7 @@
 
 struct sl_own {
     struct sl_decider *d;
-    const struct sl_conf_trust *conf;
+    const struct trust *trust;
     const struct sl_certs *chain;
     struct sl_cert *issuer[SL_CHAIN_MAX]; /* of chain->v[i]; NULL: not found yet */
 };
@@ -23,14 +23,17 @@ struct sl_own {
 enum sl_rc sl_own_new(struct sl_own **out, struct sl_decider *d, const char *trust,
                       const struct sl_certs *chain, struct sl_err *err)
 {
-    const struct sl_conf_trust *conf = sl_config_trust(d->config, trust);
-    if (!conf)
+    const struct trust *t = NULL;
+    for (size_t i = 0; i < d->config->trust_n; i++)
+        if (!strcmp(d->config->trust[i].name, trust))
+            t = &d->trust[i];
+    if (!t)
         return SL_FAIL(err, SL_NOT_FOUND, "trust section %s does not exist", trust);
     struct sl_own *own = calloc(1, sizeof(*own));
     if (!own)
         return SL_FAIL_MEM(err);
     own->d = d;
-    own->conf = conf;
+    own->trust = t;
     own->chain = chain;
     *out = own;
     return SL_OK;
@@ -75,11 +78,12 @@ static struct sl_cert *find_issuer(const struct sl_own *own, size_t at)
 /* ---- what may be handed over ---------------------------------------------------------------------- */
 /*
  * The key that signed a response, as a CERTREQ would name it. The response itself names a key by the
- * hash of its bits alone (RFC 6960 4.2.1), so the certificate is needed: the issuer's, or the
- * delegate's that came along.
+ * hash of its bits alone (RFC 6960 4.2.1), so the certificate is needed: the issuer's, that of a
+ * configured responder, or the delegate's that came along.
  */
-static bool responder_of(uint8_t out[20], struct sl_bytes der, const struct sl_cert *issuer)
+static bool responder_of(uint8_t out[20], const struct source *s)
 {
+    const struct sl_bytes der = sl_buf_bytes(&s->response);
     const unsigned char *p = der.p;
     OCSP_RESPONSE *response = d2i_OCSP_RESPONSE(NULL, &p, (long)der.len);
     OCSP_BASICRESP *basic = response ? OCSP_response_get1_basic(response) : NULL;
@@ -87,7 +91,8 @@ static bool responder_of(uint8_t out[20], struct sl_bytes der, const struct sl_c
     X509 *signer = NULL;
     uint8_t *spki = NULL;
     int len = -1;
-    if (basic && known && sk_X509_push(known, sl_cert_x509(issuer)) > 0 &&
+    if (basic && known && sk_X509_push(known, sl_cert_x509(s->issuer)) > 0 &&
+        (!s->responder || sk_X509_push(known, sl_cert_x509(s->responder)) > 0) &&
         OCSP_resp_get0_signer(basic, &signer, known) == 1)
         len = i2d_X509_PUBKEY(X509_get_X509_PUBKEY(signer), &spki);
     if (len > 0)
@@ -125,31 +130,52 @@ static bool look_at(struct sl_own *own, size_t at, struct source *s, struct sl_n
     *staple = (struct sl_staple){ .depth = (uint8_t)at,
                                   .valid_s = left > UINT32_MAX ? UINT32_MAX : (uint32_t)left,
                                   .response = response };
-    if (responder_of(staple->responder, response, own->issuer[at]))
+    if (responder_of(staple->responder, s))
         out->n++;
     return true;
 }
 
+static void look(struct sl_own *own, size_t at, const struct source_key *key, struct sl_now now,
+                 struct sl_own_status *out)
+{
+    /* Its terms are the section's; but it says nothing about the section's peers. */
+    const struct trust terms = { .conf = own->trust->conf, .index = SIZE_MAX };
+    struct source *s = NULL;
+    if (source_get(&s, own->d, key, &terms, now, NULL) == SL_OK && s &&
+        !look_at(own, at, s, now, out))
+        (void)source_fetch(own->d, s, now);
+}
+
+/* The responders that a certificate names come first: every peer takes their word. */
+static void look_for(struct sl_own *own, size_t at, struct sl_now now, struct sl_own_status *out)
+{
+    const struct trust *t = own->trust;
+    const char *uri[SL_CERT_URI_MAX];
+    const size_t n = sl_cert_ocsp_uris(own->chain->v[at], uri);
+    const bool configured = t->conf->responder && *t->conf->responder;
+    if (!own->issuer[at] && (n || configured))
+        own->issuer[at] = find_issuer(own, at);
+    struct source_key key = { .kind = SOURCE_OCSP,
+                              .cert = own->chain->v[at],
+                              .issuer = own->issuer[at] };
+    if (!key.issuer || sl_bytes_eq(sl_cert_der(key.cert), sl_cert_der(key.issuer)))
+        return; /* a root has no status */
+    for (size_t k = 0; k < n; k++) {
+        key.uri = uri[k];
+        if (strncasecmp(uri[k], "http", 4) == 0)
+            look(own, at, &key, now, out);
+    }
+    if (configured) {
+        key.uri = t->conf->responder;
+        key.responder = t->responder.n ? t->responder.v[0] : NULL;
+        key.configured = true;
+        look(own, at, &key, now, out);
+    }
+}
+
 void sl_own_look(struct sl_own *own, struct sl_now now, struct sl_own_status *out)
 {
-    const struct trust terms = { .conf = own->conf, .index = SIZE_MAX }; /* of no section */
     *out = (struct sl_own_status){ 0 };
-    for (size_t i = 0; i < own->chain->n && i < SL_CHAIN_MAX; i++) {
-        struct sl_cert *cert = own->chain->v[i];
-        const char *uri[SL_CERT_URI_MAX];
-        const size_t n = own->conf->ocsp ? sl_cert_ocsp_uris(cert, uri) : 0;
-        if (n && !own->issuer[i])
-            own->issuer[i] = find_issuer(own, i);
-        for (size_t k = 0; k < n && own->issuer[i]; k++) {
-            struct source *s = NULL;
-            const struct source_key key = {
-                .kind = SOURCE_OCSP, .uri = uri[k], .cert = cert, .issuer = own->issuer[i]
-            };
-            if (strncasecmp(uri[k], "http", 4) != 0 ||
-                source_get(&s, own->d, &key, &terms, now, NULL) != SL_OK || !s)
-                continue;
-            if (!look_at(own, i, s, now, out))
-                (void)source_fetch(own->d, s, now);
-        }
-    }
+    for (size_t i = 0; own->trust->conf->ocsp && i < own->chain->n && i < SL_CHAIN_MAX; i++)
+        look_for(own, i, now, out);
 }

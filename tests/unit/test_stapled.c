@@ -97,8 +97,10 @@ static void answer(void)
     while (sl_decider_next(w.d, &q)) {
         ck_assert_int_eq(q.type, SL_ASK_FETCH);
         w.asked++;
-        const struct sl_bytes body =
-            strncmp(q.uri, LEAF_URI, strlen(LEAF_URI)) == 0 ? w.leaf_ocsp : w.mid_ocsp;
+        /* with GET the request follows the URI */
+        const bool leaf = strncmp(q.uri, LEAF_URI, strlen(LEAF_URI)) == 0;
+        ck_assert(leaf || strncmp(q.uri, MID_URI, strlen(MID_URI)) == 0);
+        const struct sl_bytes body = leaf ? w.leaf_ocsp : w.mid_ocsp;
         sl_decider_answer_fetch(w.d, q.id, body.len ? SL_OK : SL_UNAVAILABLE,
                                 body.len ? "" : "connection refused", body, w.now);
     }
@@ -240,6 +242,26 @@ START_TEST(own_response_that_is_no_good_news_is_not_handed_over)
     w.mid_ocsp = sl_str("an error page");
     pass(2);
     ck_assert_uint_eq(w.status.n, 0);
+    finish();
+}
+END_TEST
+
+START_TEST(own_response_comes_also_from_the_configured_responder)
+{
+    setup(SAN);
+    static char uri[] = LEAF_URI;
+    struct test_cert by = test_cert(&(struct test_spec){ .subject = "CN=Our OCSP" });
+    struct sl_certs responder = { 0 };
+    ck_ok(sl_certs_load(&responder, by.der, "responder", &err), &err);
+    w.trust.responder = uri;
+    ck_ok(sl_decider_responder(w.d, "lab", by.der, "responder.pem", &err), &err);
+    w.leaf_ocsp = test_ocsp(&(struct test_ocsp_spec){
+        .cert = &w.leaf, .by = &w.mid, .signer = &by, .without_cert = true });
+    pass(2);
+    ck_assert_uint_eq(w.status.n, 1);
+    ck_assert_uint_eq(w.status.staple[0].depth, 0);
+    ck_bytes_eq(sl_bytes(w.status.staple[0].responder, 20), sl_cert_key_sha1(responder.v[0]));
+    sl_certs_clear(&responder);
     finish();
 }
 END_TEST
@@ -426,6 +448,7 @@ SL_TESTS(stapled, SL_CASE(own_responses_are_fetched_ahead_for_each_certificate),
          SL_CASE(own_response_is_refreshed_at_half_its_life),
          SL_CASE(own_response_when_the_responder_is_dead_runs_out_and_comes_back),
          SL_CASE(own_response_that_is_no_good_news_is_not_handed_over),
+         SL_CASE(own_response_comes_also_from_the_configured_responder),
          SL_CASE(own_responses_are_not_asked_for_without_ocsp_uri_or_issuer),
          SL_CASE(responses_for_the_whole_path_save_every_fetch_and_are_kept),
          SL_CASE(response_for_one_certificate_does_not_speak_for_another),

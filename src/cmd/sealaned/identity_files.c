@@ -196,7 +196,9 @@ static void look_into_dir(struct identity *id, const struct sl_conf_trust *t)
         if (is_watched(id, path, t->name))
             continue;
         char *copy = strdup(path);
-        if (!copy || watch(id, WATCH_CRL, copy, t->name, NULL, &err) != SL_OK) {
+        if (!copy)
+            break;
+        if (watch(id, WATCH_CRL, copy, t->name, NULL, &err) != SL_OK) {
             free(copy);
             break;
         }
@@ -213,15 +215,21 @@ static void look_into_dirs(struct identity *id)
 }
 
 /* A file of such a directory was removed: its CRL counts no more. */
-static bool is_gone(struct identity *id, struct watched *w)
+static bool is_gone(struct identity *id, const struct watched *w)
 {
     struct stat st;
     if (stat(w->path, &st) == 0 || errno != ENOENT)
         return false;
     sl_info("%s: is gone", w->path);
     sl_decider_crl_gone(id->d, w->section, w->path);
-    free(w->found);
     return true;
+}
+
+static void unwatch(struct identity *id, size_t i)
+{
+    free(id->watched[i].found);
+    memmove(&id->watched[i], &id->watched[i + 1], (id->watched_n - i - 1) * sizeof(id->watched[0]));
+    id->watched_n--;
 }
 
 void identity_files_look(struct identity *id)
@@ -231,7 +239,7 @@ void identity_files_look(struct identity *id)
         struct watched *w = &id->watched[i];
         struct sl_err err = { 0 };
         if (w->found && is_gone(id, w)) {
-            id->watched[i--] = id->watched[--id->watched_n];
+            unwatch(id, i--);
             continue;
         }
         /*
