@@ -296,8 +296,14 @@ static enum sl_rc apply_signed(struct sl_crl_status *out, const struct crls_ask 
             continue;
         }
         sl_err_reset(&why);
-        if (apply(out, q, all, l, s->cert, delta, &why) == SL_OK)
+        if (apply(out, q, all, l, s->cert, delta, &why) != SL_OK)
+            continue;
+        if (!out->no_key_usage)
             return SL_OK;
+        /* The issuer itself may be silent about it; who signs in its place must be allowed to. */
+        (void)SL_FAIL(&why, SL_REVOCATION_INVALID,
+                      "CRL issuer %.200s: it has no keyUsage with cRLSign (RFC 5280 6.3.3 (f))",
+                      sl_cert_name(s->cert));
     }
     if (why.rc != SL_OK)
         return SL_FAIL(err, SL_REVOCATION_INVALID, "%s", sl_err_text(&why));
