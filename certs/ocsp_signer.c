@@ -105,9 +105,8 @@ static enum sl_rc hand_out(struct sl_cert **delegate, X509 *x, struct sl_err *er
         return SL_OK;
     unsigned char *der = NULL;
     int n = i2d_X509(x, &der);
-    enum sl_rc rc = SL_FAIL_MEM(err);
-    if (n > 0)
-        rc = sl_cert_read(delegate, sl_bytes(der, (size_t)n), err);
+    enum sl_rc rc =
+        n > 0 ? sl_cert_read(delegate, sl_bytes(der, (size_t)n), err) : SL_FAIL_MEM(err);
     OPENSSL_free(der);
     return rc;
 }
