@@ -74,9 +74,10 @@ static void tear_down(void)
 /* Does `ip route show WHAT` print a line with this? */
 static bool shows(const char *what, const char *text)
 {
-    char command[256], line[512];
+    char command[320], line[512];
     bool found = false;
-    snprintf(command, sizeof(command), "ip %s", what);
+    int n = snprintf(command, sizeof(command), "ip %s", what);
+    ck_assert(n > 0 && (size_t)n < sizeof(command));
     FILE *f = popen(command, "r"); /* NOLINT(cert-env33-c) */
     while (f && fgets(line, sizeof(line), f))
         found |= strstr(line, text) != NULL;

@@ -128,6 +128,7 @@ void show_certs(struct cli *cli, const json_t *args, const json_t *data);
 void show_policy(struct cli *cli, const json_t *args, const json_t *data);
 enum cli_exit judge_policy(const json_t *data);
 void show_trust_status(struct cli *cli, const json_t *args, const json_t *data);
+void show_trust_metrics(FILE *f, const json_t *data); /* the same as OpenMetrics text */
 enum cli_exit judge_trust_status(const json_t *data);
 void show_ca_init(struct cli *cli, const json_t *args, const json_t *data);
 void show_ca_challenge(struct cli *cli, const json_t *args, const json_t *data);

@@ -199,6 +199,11 @@ static const struct arg config_keys_args[] = {
     { ARG_TEXT, NULL, "SECTION", "section", false, "only this section" },
     END,
 };
+static const struct arg trust_status_args[] = {
+    { ARG_FLAG, "--metrics", NULL, "metrics", false,
+      "as OpenMetrics text, for a scraper or node_exporter's textfile collector" },
+    END,
+};
 
 static const struct command commands[] = {
     { "status", NULL, "is everything well, and if not, what is to be done", NULL, show_status,
@@ -222,7 +227,7 @@ static const struct command commands[] = {
     { "cert", "explain", "the same as a story: what was tried, why it died, what would help",
       cert_explain_args, NULL, NULL, run_cert_verify, 0 },
     { "trust", "status", "how fresh the revocation data of each CA is, and when peers are refused",
-      NULL, show_trust_status, judge_trust_status, NULL, 0 },
+      trust_status_args, show_trust_status, judge_trust_status, NULL, 0 },
     { "ca", "init", "make the keys and certificates of the embedded CA", ca_init_args, show_ca_init,
       NULL, NULL, 120000 },
     { "ca", "challenge", "make a one-time challenge for a device", ca_challenge_args,

@@ -78,7 +78,10 @@ void show_trust_status(struct cli *cli, const json_t *args, const json_t *data)
     size_t i, k;
     json_t *t, *ca;
     char buf[1024];
-    (void)args;
+    if (json_is_true(json_object_get(args, "metrics"))) {
+        show_trust_metrics(f, data);
+        return;
+    }
     if (json_array_size(json_object_get(data, "trust")) == 0)
         fputs("no trust section is configured\n", f);
     json_array_foreach(json_object_get(data, "trust"), i, t)
