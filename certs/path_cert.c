@@ -174,8 +174,11 @@ static void decode(struct path_cert *c)
 
 /* ---- rules of form ---------------------------------------------------------------------------------- */
 /* Keys that cost too much or protect too little, before libcrypto computes with them. */
-static enum sl_rc check_key(const struct sl_cert *c, uint16_t min_rsa_bits, struct sl_err *err)
+static enum sl_rc check_key(const struct sl_cert *c, const struct sl_path_params *p,
+                            struct sl_err *err)
 {
+    uint16_t min_rsa_bits = p->min_rsa_bits ? p->min_rsa_bits : PATH_DEFAULT_RSA;
+    uint16_t min_ec_bits = p->min_ec_bits ? p->min_ec_bits : PATH_DEFAULT_EC;
     EVP_PKEY *key = X509_get0_pubkey(sl_cert_x509(c));
     if (!key) {
         ERR_clear_error();
@@ -196,10 +199,10 @@ static enum sl_rc check_key(const struct sl_cert *c, uint16_t min_rsa_bits, stru
     if (type == EVP_PKEY_DSA)
         return SL_FAIL(err, SL_CERT_WEAK, "certificate %s: DSA keys are not accepted",
                        sl_cert_name(c));
-    if (type == EVP_PKEY_EC && bits < PATH_MIN_EC)
+    if (type == EVP_PKEY_EC && bits < min_ec_bits)
         return SL_FAIL(err, SL_CERT_WEAK,
-                       "certificate %s: elliptic curve key of %d bits, at least %d are required",
-                       sl_cert_name(c), bits, PATH_MIN_EC);
+                       "certificate %s: elliptic curve key of %d bits, at least %u are required",
+                       sl_cert_name(c), bits, min_ec_bits);
     if (type != EVP_PKEY_RSA && type != EVP_PKEY_RSA_PSS)
         return SL_OK;
     if (bits < min_rsa_bits)
@@ -325,7 +328,7 @@ static enum sl_rc judge(struct path_cert *c, const struct sl_path_params *p, str
     bool strict = path_strict(p);
     SL_TRY(check_base(c, err));
     SL_TRY(check_extensions(c->x, sl_cert_name(c->cert), strict, err));
-    SL_TRY(check_key(c->cert, p->min_rsa_bits ? p->min_rsa_bits : PATH_DEFAULT_RSA, err));
+    SL_TRY(check_key(c->cert, p, err));
     SL_TRY(check_content(c, err));
     return strict ? check_strict(c, err) : SL_OK;
 }

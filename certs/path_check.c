@@ -35,7 +35,8 @@ static enum sl_rc check_time(const struct path_cert *c, int64_t now, const char 
 }
 
 /* The algorithm that a certificate below the anchor is signed with. */
-static enum sl_rc check_algorithm(const struct path_cert *c, struct sl_err *err)
+static enum sl_rc check_algorithm(const struct path_cert *c, const struct sl_path_params *p,
+                                  struct sl_err *err)
 {
     int nid = X509_get_signature_nid(c->x), md = NID_undef, pk = NID_undef;
     if (OBJ_find_sigid_algs(nid, &md, &pk) && (pk == NID_dsa || pk == NID_dsa_2))
@@ -54,7 +55,7 @@ static enum sl_rc check_algorithm(const struct path_cert *c, struct sl_err *err)
                        "certificate %s: its signature has a strength of %d bits, at least 112 are "
                        "required",
                        sl_cert_name(c->cert), bits);
-    return SL_OK;
+    return path_check_signature_name(c, md, p, err);
 }
 
 /* CA/Browser Forum Baseline Requirements 7.1.2.7.12. */
@@ -77,7 +78,7 @@ enum sl_rc path_check_leaf(const struct path_cert *c, const struct sl_path_param
                            struct sl_err *err)
 {
     SL_TRY(form(c, err));
-    SL_TRY(check_algorithm(c, err));
+    SL_TRY(check_algorithm(c, p, err));
     SL_TRY(check_time(c, p->now_utc_s, "RFC 5280 6.1.3 (a)(2)", err));
     if (X509_NAME_entry_count(X509_get_subject_name(c->x)) == 0 && (!c->san || !c->san_critical))
         return SL_FAIL(err, SL_CERT_INVALID,
@@ -197,7 +198,7 @@ enum sl_rc path_check_issuer(const struct path_cert *const *path, size_t n, bool
                       anchor ? "validity of an anchor; local policy" : "RFC 5280 6.1.3 (a)(2)",
                       err));
     if (!anchor)
-        SL_TRY(check_algorithm(c, err));
+        SL_TRY(check_algorithm(c, p, err));
     if (path_strict(p))
         SL_TRY(check_strict_ca(c, path[n - 1], anchor, err));
     /*

@@ -1,7 +1,8 @@
 /*
  * Shared by the files that build and validate certification paths (RFC 5280 6.1): path_find.c
  * searches, path_cert.c reads one certificate, path_check.c applies the rules of a step,
- * name_constraints.c and policy_tree.c the two that need work of their own, leaf_use.c RFC 4945.
+ * name_constraints.c and policy_tree.c the two that need work of their own, path_algorithm.c the
+ * signature algorithms that configuration names, leaf_use.c RFC 4945.
  */
 #ifndef CERTS_PATH_INTERNAL_H
 #define CERTS_PATH_INTERNAL_H
@@ -15,7 +16,7 @@
 #define PATH_POLICIES_MAX   128       /* policies, and mappings, of one certificate */
 #define PATH_NAMES_WORK     (1 << 16) /* names times subtrees, between two looks at the clock */
 #define PATH_DEFAULT_RSA    2048
-#define PATH_MIN_EC         224 /* bits; 112 bits of strength, as RSA of 2048 bits */
+#define PATH_DEFAULT_EC     256
 
 /* What 6.1 asks of one certificate, decoded once for a search; see path_cert_read. */
 struct path_cert {
@@ -62,6 +63,11 @@ SL_MUST_USE enum sl_rc path_check_issuer(const struct path_cert *const *path, si
 SL_MUST_USE enum sl_rc path_check_whole(const struct path_cert *const *path, size_t n,
                                         struct sl_path *out, const struct sl_path_params *p,
                                         struct sl_err *err);
+
+/* Is c signed with one of p->signature? md: the hash of its signature. None listed: SL_OK. */
+SL_MUST_USE enum sl_rc path_check_signature_name(const struct path_cert *c, int md,
+                                                 const struct sl_path_params *p,
+                                                 struct sl_err *err);
 
 /* RFC 4945 5.1.3.2, 5.1.3.12. */
 SL_MUST_USE enum sl_rc path_check_use(const struct path_cert *leaf, const struct sl_path_params *p,

@@ -40,10 +40,12 @@ struct sl_conf_trust {
     bool unknown_to_crl;              /* "unknown" goes on to the CRL; default: refuses */
     bool must_staple;                 /* RFC 7633 is honoured; default false */
     struct sl_conf_strings order;     /* "staple", "cache", "ocsp", "crl"; empty: so */
-    struct sl_conf_strings eku;    /* allowed EKU OIDs or names; empty: ipsecIKE, any, or absent */
-    uint16_t min_rsa_bits;         /* default 2048 */
-    enum sl_profile profile;       /* default rfc5280 */
-    struct sl_conf_strings policy; /* user-initial-policy-set, OIDs; empty: any-policy */
+    struct sl_conf_strings eku; /* allowed EKU OIDs or names; empty: ipsecIKE, any, or absent */
+    uint16_t min_rsa_bits;      /* default 2048 */
+    uint16_t min_ec_bits;       /* default 256 */
+    struct sl_conf_strings signature; /* algorithms of certificates; empty: all not weak */
+    enum sl_profile profile;          /* default rfc5280 */
+    struct sl_conf_strings policy;    /* user-initial-policy-set, OIDs; empty: any-policy */
     bool explicit_policy, inhibit_any_policy, inhibit_policy_mapping; /* default false */
     uint16_t max_depth; /* intermediates that are not self-issued; 0: no limit of its own */
     /* Not of the file; `sealane cert verify` sets them. */

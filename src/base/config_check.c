@@ -2,6 +2,7 @@
  * Rules between keys: references exist, choices bring what they need, numbers fit together. Each
  * message says what to write.
  */
+#include "sealane/certs.h"
 #include "src/base/config_impl.h"
 #include "src/base/config_nearest.h"
 
@@ -120,6 +121,28 @@ static void check_order(const struct here *h, const struct sl_conf_strings *orde
     }
 }
 
+/* Each a known algorithm; the message names the nearest, and all of them. */
+static void check_signatures(const struct here *h, const struct sl_conf_strings *names)
+{
+    for (size_t i = 0; i < names->n; i++) {
+        if (sl_signature_valid(names->v[i]))
+            continue;
+        struct sl_nearest near = { .word = names->v[i] };
+        char all[300] = "", shown[64];
+        size_t used = 0;
+        const char *one;
+        for (size_t k = 0; (one = sl_signature_name(k)) && used < sizeof(all); k++) {
+            sl_nearest_try(&near, one);
+            int n = snprintf(all + used, sizeof(all) - used, "%s%s", k ? ", " : "", one);
+            used += n > 0 ? (size_t)n : 0;
+        }
+        sl_printable(shown, sizeof(shown), sl_str(names->v[i]));
+        VALUE(h, "signature", "\"%s\" is not known%s%s%s; expected some of %s", shown,
+              near.best ? "; nearest: \"" : "", near.best ? near.best : "", near.best ? "\"" : "",
+              all);
+    }
+}
+
 static void check_uris(const struct here *h, const struct sl_conf_strings *uris)
 {
     static const char *const schemes[] = { "http://", "https://", "ldap://", "ldaps://" };
@@ -149,6 +172,7 @@ static void check_trust(const struct here *h, const struct sl_conf_trust *t,
               "hard with ocsp = no, crl = no and no crl_file would refuse every peer");
     check_order(h, &t->order);
     check_uris(h, &t->intermediate_uris);
+    check_signatures(h, &t->signature);
     if (*t->responder && !t->ocsp)
         VALUE(h, "responder", "given with ocsp = no, so it would never be asked");
     if (*t->responder_cert && !*t->responder)

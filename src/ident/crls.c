@@ -164,6 +164,9 @@ static bool judge_signer(struct sl_decision *x, struct signer *s, struct sl_now 
                                      .peer_n = n,
                                      .now_utc_s = now.utc_s,
                                      .min_rsa_bits = x->trust->conf->min_rsa_bits,
+                                     .min_ec_bits = x->trust->conf->min_ec_bits,
+                                     .signature = (const char *const *)x->trust->conf->signature.v,
+                                     .signature_n = x->trust->conf->signature.n,
                                      .any_use = true };
     struct sl_path path = { 0 };
     struct sl_err err;

@@ -81,6 +81,12 @@ static EVP_PKEY *make_key(const char *kind)
         k = EVP_EC_gen("P-256");
     else if (strcmp(kind, "p384") == 0)
         k = EVP_EC_gen("P-384");
+    else if (strcmp(kind, "p224") == 0)
+        k = EVP_EC_gen("P-224");
+    else if (strcmp(kind, "p521") == 0)
+        k = EVP_EC_gen("P-521");
+    else if (strcmp(kind, "ed448") == 0)
+        k = EVP_PKEY_Q_keygen(NULL, NULL, "ED448");
     else if (strcmp(kind, "ed25519") == 0)
         k = EVP_PKEY_Q_keygen(NULL, NULL, "ED25519");
     else if (strncmp(kind, "rsa:", 4) == 0)
@@ -106,8 +112,10 @@ static X509_NAME *make_name(const char *text)
 
 static const EVP_MD *md_for(const EVP_PKEY *key, const char *md)
 {
-    return EVP_PKEY_get_base_id(key) == EVP_PKEY_ED25519 ? NULL
-                                                         : EVP_get_digestbyname(md ? md : "SHA256");
+    int type = EVP_PKEY_get_base_id(key);
+    return type == EVP_PKEY_ED25519 || type == EVP_PKEY_ED448
+               ? NULL
+               : EVP_get_digestbyname(md ? md : "SHA256");
 }
 
 static void add_ext(X509 *x, X509V3_CTX *ctx, const char *name, const char *value)

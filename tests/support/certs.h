@@ -22,9 +22,9 @@ struct test_cert {
 
 /* Zero or NULL: the default. */
 struct test_spec {
-    const char *subject;              /* RFC 4514: "CN=gw-a,O=Lab" */
-    const struct test_cert *by;       /* issuer; NULL: self-signed */
-    const char *key;                  /* "p256" (default), "p384", "rsa:2048", "ed25519" */
+    const char *subject;        /* RFC 4514: "CN=gw-a,O=Lab" */
+    const struct test_cert *by; /* issuer; NULL: self-signed */
+    const char *key; /* "p256" (default), "p224", "p384", "p521", "rsa:2048", "ed25519", "ed448" */
     const struct test_cert *same_key; /* use its key instead */
     int64_t from, to;                 /* default TEST_NOW -/+ 10 days */
     long serial;                      /* default: counts up from 1000 */

@@ -395,6 +395,36 @@ START_TEST(path_failures_keep_their_codes)
 }
 END_TEST
 
+START_TEST(policy_of_the_trust_section_limits_algorithms_and_keys)
+{
+    struct world *w = setup();
+    static char sha384[] = "ecdsa-sha384";
+    char *names[] = { sha384 };
+    w->trust[0].signature = (struct sl_conf_strings){ .v = names, .n = 1 };
+    start(w);
+    struct test_spec spec = { .subject = "CN=gw-a", .by = &w->ca, .ext = SAN CDP };
+    struct test_cert other = test_cert(&spec);
+    struct sl_decision_ask a = ask_for(&other, "dns:gw-a.example");
+    SL_AUTO(sl_decision) *x = decide(w, &a);
+    const struct sl_verdict *v = sl_decision_verdict(x);
+    ck_assert_msg(v->rc == SL_CERT_WEAK && strstr(v->text, "trust.signature allows ecdsa-sha384"),
+                  "%s: %s", sl_rc_name(v->rc), v->text);
+    spec.md = "SHA384";
+    struct test_cert allowed = test_cert(&spec);
+    a = ask_for(&allowed, "dns:gw-a.example");
+    expect(w, &a, SL_OK);
+    finish(w);
+
+    w = setup();
+    w->trust[0].min_ec_bits = 384;
+    start(w);
+    struct test_cert c = leaf(w);
+    a = ask_for(&c, "dns:gw-a.example");
+    expect(w, &a, SL_CERT_WEAK);
+    finish(w);
+}
+END_TEST
+
 START_TEST(id_must_be_in_the_certificate_and_expected)
 {
     struct world *w = setup();
@@ -986,6 +1016,7 @@ END_TEST
 SL_TESTS(decision, SL_CASE(everything_right_accepts_with_all_evidence),
          SL_CASE(revoked_by_crl_is_refused), SL_CASE(revoked_by_ocsp_is_refused),
          SL_CASE(revoked_intermediate_is_refused), SL_CASE(path_failures_keep_their_codes),
+         SL_CASE(policy_of_the_trust_section_limits_algorithms_and_keys),
          SL_CASE(id_must_be_in_the_certificate_and_expected), SL_CASE(possession_must_be_proved),
          SL_CASE(test_without_possession_never_accepts),
          SL_CASE(directory_must_hold_one_enabled_entry),

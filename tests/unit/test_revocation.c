@@ -434,6 +434,34 @@ START_TEST(indirect_crl_needs_its_issuers_certificate_and_path)
 }
 END_TEST
 
+START_TEST(crl_issuer_falls_under_the_algorithms_of_its_trust_section)
+{
+    static char sha384[] = "ecdsa-sha384";
+    char *names[] = { sha384 };
+    static const struct der_entry good[] = { { .serial = "01", .issuer = "CN=Lab CA" } };
+    for (int allowed = 0; allowed < 2; allowed++) {
+        setup();
+        w.trust[0].signature = (struct sl_conf_strings){ .v = names, .n = 1 };
+        struct test_cert issuer = test_cert(&(struct test_spec){ .subject = "CN=Lists",
+                                                                 .by = &w.ca,
+                                                                 .md = allowed ? "SHA384" : NULL,
+                                                                 .ext = "keyUsage=cRLSign\n" });
+        const char *ext = with_points(&(struct point){ .uri = { CRL1 }, .issuer = &issuer }, 1);
+        struct test_cert c = test_cert(
+            &(struct test_spec){ .subject = "CN=gw-a", .by = &w.ca, .md = "SHA384", .ext = ext });
+        struct sl_decision_ask a = ask_for(&c);
+        a.cert[1] = issuer.der;
+        a.cert_n = 2;
+        serve(
+            CRL1, SERVES,
+            crl(&(struct der_crl){ .by = &issuer, .idp = INDIRECT, .entry = good, .entry_n = 1 }));
+        expect(&a, allowed ? SL_OK : SL_REVOCATION_INVALID,
+               allowed ? "" : "signed with ecdsa-sha256, trust.signature allows ecdsa-sha384");
+        finish();
+    }
+}
+END_TEST
+
 START_TEST(crl_issuer_that_is_revoked_does_not_count)
 {
     setup();
@@ -1014,6 +1042,7 @@ SL_TESTS(revocation, SL_CASE(uris_of_a_point_are_alternatives),
          SL_CASE(points_add_up_until_all_reasons_are_covered),
          SL_CASE(delta_is_fetched_and_combined),
          SL_CASE(indirect_crl_needs_its_issuers_certificate_and_path),
+         SL_CASE(crl_issuer_falls_under_the_algorithms_of_its_trust_section),
          SL_CASE(crl_issuer_that_is_revoked_does_not_count),
          SL_CASE(two_issuers_that_name_one_uri_cause_one_fetch),
          SL_CASE(list_that_is_served_elsewhere_does_not_replace_what_is_known),
