@@ -21,6 +21,7 @@ struct sl_conf_strings {
 
 /* trust NAME { ... }: anchors and how revocation is treated for certificates under them */
 enum sl_revocation_mode { SL_REVOCATION_HARD, SL_REVOCATION_GRACE, SL_REVOCATION_OFF };
+enum sl_address_blocks { SL_ADDRESS_BLOCKS_IGNORE, SL_ADDRESS_BLOCKS_RESTRICT };
 struct sl_conf_trust {
     char *name;
     struct sl_conf_strings
@@ -51,6 +52,9 @@ struct sl_conf_trust {
     /* Not of the file; `sealane cert verify` sets them. */
     bool any_use;          /* key usage and EKU of the end entity are not looked at */
     bool no_intermediates; /* max_depth is 0 and counts */
+    /* Of the file again. */
+    enum sl_address_blocks
+        address_blocks; /* RFC 3779 limits the peer's selectors; default ignore */
 };
 
 /* scep NAME { ... }: an enrolment server */

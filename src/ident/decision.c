@@ -640,6 +640,23 @@ static json_t *grant_json(const struct sl_grant *g)
     return o;
 }
 
+/* The certificate's address blocks as a further limit; err keeps the rule's words unless it fails. */
+static bool restrict_grant(struct sl_decision *x, struct sl_err *err)
+{
+    struct sl_err why;
+    json_t *blocks = NULL;
+    if (x->conn->auth != SL_METHOD_CERT ||
+        x->trust->conf->address_blocks != SL_ADDRESS_BLOCKS_RESTRICT)
+        return true;
+    sl_err_reset(&why);
+    bool ok = blocks_restrict(&x->path, &x->grant, &blocks, &why) == SL_OK;
+    if (blocks)
+        put(x->evidence, "address_blocks", blocks);
+    if (!ok)
+        *err = why;
+    return ok;
+}
+
 static bool step_policy(struct sl_decision *x, struct sl_err *err)
 {
     bool cert = x->conn->auth == SL_METHOD_CERT;
@@ -659,10 +676,11 @@ static bool step_policy(struct sl_decision *x, struct sl_err *err)
         snprintf(x->verdict.rule, sizeof(x->verdict.rule), "%s", rule->name);
     }
     put_text(o, "text", sl_err_text(err));
-    if (rc == SL_OK)
+    bool granted = rc == SL_OK && restrict_grant(x, err);
+    if (granted)
         put(o, "grant", grant_json(&x->grant));
     put(x->evidence, "policy", o);
-    if (rc != SL_OK)
+    if (!granted)
         return false;
     x->policy_proof = (struct policy_proof){ .rule = rule };
     x->has_policy = &x->policy_proof;

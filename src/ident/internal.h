@@ -14,6 +14,7 @@
  *   search.c       directory searches: single flight, cache, grace
  *   decision.c     the steps of one decision, and the only place that can accept
  *   memo.c         validations that are remembered
+ *   blocks.c       the grant cut to the address blocks of the peer's certificate
  *   story.c        evidence as text
  */
 #ifndef IDENT_INTERNAL_H
@@ -398,6 +399,15 @@ void memo_keep(struct sl_decision *x, struct sl_now now);
 /* Takes both from a validation of the same before; false: there is none that still holds. */
 bool memo_recall(struct sl_decision *x, struct sl_now now);
 void memo_free(struct sl_decider *d);
+
+/* ---- address blocks (blocks.c) ------------------------------------------------------------------------- */
+/*
+ * Cuts grant to the addresses that the end entity of a validated path holds (RFC 3779 2.2.3); without
+ * the extension it stays as it is. told: the blocks in text, new, also when they refuse; NULL: none.
+ * SL_POLICY_TS: nothing is left, or more than SL_TS_MAX selectors.
+ */
+enum sl_rc blocks_restrict(const struct sl_path *path, struct sl_grant *grant, json_t **told,
+                           struct sl_err *err) SL_MUST_USE;
 
 /* ---- the decider ----------------------------------------------------------------------------------------- */
 struct local_crl {

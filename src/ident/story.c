@@ -88,6 +88,19 @@ static bool revocation_lines(struct sl_buf *out, const json_t *evidence)
     return ok;
 }
 
+/* "blocks       10.1.0.0/16, 2001:db8::/32 (RFC 3779)" */
+static bool blocks_line(struct sl_buf *out, const json_t *evidence)
+{
+    const json_t *list = json_object_get(evidence, "address_blocks"), *b;
+    bool ok = true;
+    if (!list)
+        return true;
+    ok = sl_buf_printf(out, "%-12s %s", "blocks", json_array_size(list) ? "" : "none");
+    for (size_t i = 0; ok && (b = json_array_get(list, i)); i++)
+        ok = sl_buf_printf(out, "%s%s", i ? ", " : "", json_string_value(b));
+    return ok && sl_buf_put_str(out, " (RFC 3779)\n");
+}
+
 bool sl_decision_story(struct sl_buf *out, const json_t *e)
 {
     const json_t *binding = json_object_get(e, "binding"), *dir = json_object_get(e, "directory"),
@@ -112,5 +125,5 @@ bool sl_decision_story(struct sl_buf *out, const json_t *e)
                            *text_of(dir, "text") ? "; " : "", text_of(dir, "text"));
     if (ok && policy)
         ok = line(out, "policy", text_of(policy, "text"));
-    return ok && line(out, "ask again", text_of(e, "ask_again"));
+    return ok && blocks_line(out, e) && line(out, "ask again", text_of(e, "ask_again"));
 }

@@ -296,6 +296,37 @@ START_TEST(auth_with_a_grant_narrows_selectors_and_ends_in_time)
 }
 END_TEST
 
+/* As address blocks of a certificate give it (RFC 3779): ranges, of which some are no prefixes. */
+static void grant_ranges(struct sim_gw *gw, uint64_t id, const struct sl_decision_ask *ask)
+{
+    struct sl_verdict v;
+    sim_decide(gw, ask, &v);
+    ck_assert(sl_ts_parse(&v.grant.ts[0], "10.0.1.5-10.0.1.77"));
+    ck_assert(sl_ts_parse(&v.grant.ts[1], "10.0.1.200-10.0.2.3"));
+    ck_assert(sl_ts_parse(&v.grant.ts[2], "2001:db8::5-2001:db8::9"));
+    v.grant.ts_n = 3;
+    sim_gw_answer_decision(gw, SL_NS_PER_MS, id, &v);
+}
+
+START_TEST(auth_with_a_grant_of_ranges_narrows_the_selectors_to_these_ranges)
+{
+    begin(&plain, &plain);
+    w.b.oracle.decide = grant_ranges;
+    world_up(&w);
+    char text[SL_TS_TEXT];
+    const struct sl_child *b = &w.b.sas->child, *a = &w.a.sas->child;
+    ck_assert_uint_eq(b->ts_remote_n, 2);
+    ck_assert_str_eq(sl_ts_text(text, &b->ts_remote[0]), "10.0.1.5-10.0.1.77");
+    ck_assert_str_eq(sl_ts_text(text, &b->ts_remote[1]), "10.0.1.200-10.0.1.255");
+    ck_assert_uint_eq(a->ts_local_n, 2);
+    for (size_t i = 0; i < 2; i++)
+        ck_assert(sl_ts_eq(&a->ts_local[i], &b->ts_remote[i]));
+    world_run(&w, 1000);
+    AGREED();
+    world_clear(&w);
+}
+END_TEST
+
 /* Traffic in both directions, so that a packet without an SA is noticed. */
 static bool traffic_on;
 static void traffic(void *ctx, void *arg)
@@ -1056,6 +1087,7 @@ SL_TESTS(
     SL_CASE(auth_with_an_unexpected_id_is_refused), SL_CASE(auth_with_the_wrong_key_is_refused),
     SL_CASE(auth_with_disjoint_selectors_leaves_the_ike_sa_without_child),
     SL_CASE(auth_with_a_grant_narrows_selectors_and_ends_in_time),
+    SL_CASE(auth_with_a_grant_of_ranges_narrows_the_selectors_to_these_ranges),
     SL_CASE(child_rekey_loses_no_packet), SL_CASE(child_rekey_by_the_responder_loses_no_packet),
     SL_CASE(child_rekey_by_both_at_once_keeps_one_and_loses_no_packet),
     SL_CASE(child_rekey_collision_seen_by_one_side_only_is_put_off),

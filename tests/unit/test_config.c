@@ -97,7 +97,7 @@ static const char full[] =
     "daemon { log_level = debug state_dir = /s sandbox = no }\n"
     "trust t { anchor = { /a.pem, '/b c.pem' } revocation = grace grace = 2h deadline = 250ms\n"
     "  ocsp = no min_rsa_bits = 3072 min_ec_bits = 384 signature = { ecdsa-sha384, RSASSA-PSS } "
-    "eku = \"ipsecIKE\" }\n"
+    "eku = \"ipsecIKE\" address_blocks = restrict }\n"
     "scep s { url = \"http://ca/scep\" # 32 bytes, with colons\n"
     "  fingerprint = \"00:01:02:03:04:05:06:07:08:09:0A:0b:0c:0d:0e:0f:"
     "10:11:12:13:14:15:16:17:18:19:1a:1b:1c:1d:1e:1f\" }\n"
@@ -135,6 +135,7 @@ START_TEST(full_file_fills_sections_around_connections)
     ck_assert_uint_eq(t->anchors.n, 2);
     ck_assert_str_eq(t->anchors.v[1], "/b c.pem");
     ck_assert_int_eq(t->revocation, SL_REVOCATION_GRACE);
+    ck_assert_int_eq(t->address_blocks, SL_ADDRESS_BLOCKS_RESTRICT);
     ck_assert_int_eq(t->grace_s, 7200);
     ck_assert_int_eq(t->deadline_ms, 250);
     ck_assert(!t->ocsp && t->crl);
