@@ -25,6 +25,7 @@ struct sl_cert {
     GENERAL_NAMES *san;
     char *ocsp[SL_CERT_URI_MAX], *crl[SL_CERT_URI_MAX];
     size_t ocsp_n, crl_n;
+    struct certs_points *points;
 };
 
 bool certs_time(int64_t *utc_s, const ASN1_TIME *t)
@@ -71,7 +72,7 @@ static char *uri_copy(const ASN1_IA5STRING *s)
     return NULL;
 }
 
-static void put_uri(char *list[SL_CERT_URI_MAX], size_t *n, const GENERAL_NAME *g)
+void certs_put_uri(char *list[SL_CERT_URI_MAX], size_t *n, const GENERAL_NAME *g)
 {
     if (g->type != GEN_URI || *n == SL_CERT_URI_MAX)
         return;
@@ -91,7 +92,7 @@ static void read_uris(struct sl_cert *c)
     for (int i = 0; i < sk_ACCESS_DESCRIPTION_num(aia); i++) {
         const ACCESS_DESCRIPTION *a = sk_ACCESS_DESCRIPTION_value(aia, i);
         if (OBJ_obj2nid(a->method) == NID_ad_OCSP)
-            put_uri(c->ocsp, &c->ocsp_n, a->location);
+            certs_put_uri(c->ocsp, &c->ocsp_n, a->location);
     }
     AUTHORITY_INFO_ACCESS_free(aia);
     CRL_DIST_POINTS *cdp = X509_get_ext_d2i(c->x509, NID_crl_distribution_points, NULL, NULL);
@@ -102,7 +103,7 @@ static void read_uris(struct sl_cert *c)
             continue;
         const GENERAL_NAMES *names = dp->distpoint->name.fullname;
         for (int k = 0; k < sk_GENERAL_NAME_num(names); k++)
-            put_uri(c->crl, &c->crl_n, sk_GENERAL_NAME_value(names, k));
+            certs_put_uri(c->crl, &c->crl_n, sk_GENERAL_NAME_value(names, k));
     }
     CRL_DIST_POINTS_free(cdp);
     ERR_clear_error();
@@ -159,6 +160,8 @@ static enum sl_rc fill(struct sl_cert *c, struct sl_err *err)
                            "(RFC 5280 4.2.1.6)",
                            c->name);
     read_uris(c);
+    if (!certs_points_read(&c->points, c->x509))
+        return SL_FAIL_MEM(err);
     ERR_clear_error();
     return SL_OK;
 }
@@ -209,6 +212,7 @@ void sl_cert_free(struct sl_cert *c)
         free(c->ocsp[i]);
     for (size_t i = 0; i < c->crl_n; i++)
         free(c->crl[i]);
+    certs_points_free(c->points);
     GENERAL_NAMES_free(c->san);
     X509_free(c->x509);
     sl_buf_clear(&c->der);
@@ -336,6 +340,11 @@ size_t sl_cert_crl_uris(const struct sl_cert *c, const char *uri[SL_CERT_URI_MAX
 X509 *sl_cert_x509(const struct sl_cert *c)
 {
     return c->x509;
+}
+
+const struct certs_points *certs_points_of(const struct sl_cert *c)
+{
+    return c->points;
 }
 
 /* ---- lists ------------------------------------------------------------------------------------- */

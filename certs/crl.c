@@ -1,34 +1,102 @@
 /*
- * Certificate revocation lists (RFC 5280 5 and 6.3.3): complete, direct CRLs of the certificate's
- * own issuer. Indirect and delta CRLs, and CRLs for some reasons only, are told apart and refused by
- * name; they cannot clear a certificate here.
+ * Certificate revocation lists (RFC 5280 5): reading one, what it says of itself, and its signature.
+ * What it means for a certificate is in crl_apply.c, its entries in crl_index.c.
  */
-#include "certs/internal.h"
+#include "certs/crl.h"
 
+#include <openssl/asn1t.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
-#include <openssl/x509v3.h>
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-struct sl_crl {
-    unsigned refs;
-    X509_CRL *x;
-    struct sl_buf der;
-    char issuer[256], number[48];
-    ASN1_INTEGER *serial; /* cRLNumber, NULL when absent */
-    int64_t this_update, next_update;
-    ISSUING_DIST_POINT *idp;
-    bool delta;
-    char critical[80]; /* OID of a critical extension, of the CRL or an entry, that is not known */
-    uint8_t checked[32]; /* SHA-256 of the issuer key whose signature check succeeded */
-    bool checked_ok;
-};
+/* ---- reading ----------------------------------------------------------------------------------- */
+static enum sl_rc malformed(const struct sl_crl *crl, const char *what, struct sl_err *err)
+{
+    return SL_FAIL_SSL(err, SL_REVOCATION_INVALID, "CRL of %s: %s", crl->issuer, what);
+}
 
-/* Critical extensions that are understood; libcrypto parses all of them. */
-static bool known_extension(const ASN1_OBJECT *o, bool entry)
+/* The only extension of a kind, decoded; false when it is there and repeated or not decodable. */
+static bool extension(void **out, const struct sl_crl *crl, int nid, bool *critical)
+{
+    int found = 0;
+    *out = X509_CRL_get_ext_d2i(crl->head, nid, &found, NULL);
+    if (critical)
+        *critical = found > 0;
+    return *out || found == -1;
+}
+
+static enum sl_rc fill_times(struct sl_crl *crl, struct sl_err *err)
+{
+    if (!certs_time(&crl->this_update, X509_CRL_get0_lastUpdate(crl->head)))
+        return malformed(crl, "thisUpdate cannot be read (RFC 5280 5.1.2.4)", err);
+    if (!X509_CRL_get0_nextUpdate(crl->head))
+        return malformed(crl, "it has no nextUpdate (RFC 5280 5.1.2.5)", err);
+    if (!certs_time(&crl->next_update, X509_CRL_get0_nextUpdate(crl->head)))
+        return malformed(crl, "nextUpdate cannot be read (RFC 5280 5.1.2.5)", err);
+    if (crl->next_update < crl->this_update)
+        return malformed(crl, "nextUpdate lies before thisUpdate (RFC 5280 5.1.2.5)", err);
+    return SL_OK;
+}
+
+/* cRLNumber and BaseCRLNumber: 0 to 20 octets' worth (RFC 5280 5.2.3). */
+static bool number_ok(const ASN1_INTEGER *n)
+{
+    return !n || (ASN1_STRING_type(n) != V_ASN1_NEG_INTEGER && ASN1_STRING_length(n) <= 20);
+}
+
+static enum sl_rc fill_numbers(struct sl_crl *crl, struct sl_err *err)
+{
+    void *p = NULL;
+    if (!extension(&p, crl, NID_crl_number, &crl->number_critical))
+        return malformed(crl, "cRLNumber is repeated or cannot be read (RFC 5280 5.2.3)", err);
+    crl->serial = p;
+    if (!extension(&p, crl, NID_delta_crl, NULL))
+        return malformed(crl, "deltaCRLIndicator is repeated or cannot be read (RFC 5280 5.2.4)",
+                         err);
+    crl->base = p;
+    crl->delta = p != NULL;
+    if (!number_ok(crl->serial) || !number_ok(crl->base))
+        return malformed(crl, "a CRL number is negative or longer than 20 octets (RFC 5280 5.2.3)",
+                         err);
+    if (crl->serial)
+        sl_hex(
+            crl->number, sizeof(crl->number),
+            sl_bytes(ASN1_STRING_get0_data(crl->serial), (size_t)ASN1_STRING_length(crl->serial)));
+    return SL_OK;
+}
+
+static enum sl_rc fill_extensions(struct sl_crl *crl, struct sl_err *err)
+{
+    const STACK_OF(X509_EXTENSION) *list = X509_CRL_get0_extensions(crl->head);
+    if (sk_X509_EXTENSION_num(list) > 0 && crl->version < X509_CRL_VERSION_2)
+        return malformed(crl, "it has extensions, which a v1 list cannot have (RFC 5280 5.1.2.1)",
+                         err);
+    SL_TRY(fill_numbers(crl, err));
+    void *p = NULL;
+    if (!extension(&p, crl, NID_issuing_distribution_point, NULL))
+        return malformed(
+            crl, "issuingDistributionPoint is repeated or cannot be read (RFC 5280 5.2.5)", err);
+    crl->idp = p;
+    DIST_POINT_NAME *point = crl->idp ? crl->idp->distpoint : NULL;
+    if (point && point->type == 1 && !point->dpname &&
+        !DIST_POINT_set_dpname(point, X509_CRL_get_issuer(crl->head)))
+        return malformed(crl, "the name of its distribution point is not one (RFC 5280 5.2.5)",
+                         err);
+    if (!extension(&p, crl, NID_authority_key_identifier, NULL))
+        return malformed(
+            crl, "authorityKeyIdentifier is repeated or cannot be read (RFC 5280 5.2.1)", err);
+    crl->authority = p;
+    if (!extension(&p, crl, NID_freshest_crl, NULL))
+        return malformed(crl, "freshestCRL is repeated or cannot be read (RFC 5280 5.2.6)", err);
+    certs_point_uris(crl->fresh, &crl->fresh_n, p);
+    CRL_DIST_POINTS_free(p);
+    return SL_OK;
+}
+
+/* Critical extensions of a list that are understood. */
+static bool known_extension(const ASN1_OBJECT *o)
 {
     switch (OBJ_obj2nid(o)) {
     case NID_authority_key_identifier:
@@ -37,79 +105,54 @@ static bool known_extension(const ASN1_OBJECT *o, bool entry)
     case NID_delta_crl:
     case NID_freshest_crl:
     case NID_issuer_alt_name:
-        return !entry;
-    case NID_crl_reason:
-    case NID_invalidity_date:
-        return entry;
-    default: /* certificateIssuer too: it is only right in an indirect CRL, which is refused */
+        return true;
+    default:
         return false;
-    }
-}
-
-static void note_critical(struct sl_crl *crl, const STACK_OF(X509_EXTENSION) * list, bool entry)
-{
-    for (int i = 0; i < sk_X509_EXTENSION_num(list) && !crl->critical[0]; i++) {
-        X509_EXTENSION *e = sk_X509_EXTENSION_value(list, i);
-        if (X509_EXTENSION_get_critical(e) && !known_extension(X509_EXTENSION_get_object(e), entry))
-            OBJ_obj2txt(crl->critical, sizeof(crl->critical), X509_EXTENSION_get_object(e), 0);
     }
 }
 
 static enum sl_rc fill(struct sl_crl *crl, struct sl_err *err)
 {
-    certs_name_text(crl->issuer, sizeof(crl->issuer), X509_CRL_get_issuer(crl->x));
-    if (!certs_time(&crl->this_update, X509_CRL_get0_lastUpdate(crl->x)))
-        return SL_FAIL_SSL(err, SL_REVOCATION_INVALID,
-                           "CRL of %s: thisUpdate cannot be read (RFC 5280 5.1.2.4)", crl->issuer);
-    if (!X509_CRL_get0_nextUpdate(crl->x))
-        return SL_FAIL(err, SL_REVOCATION_INVALID,
-                       "CRL of %s: it has no nextUpdate (RFC 5280 5.1.2.5)", crl->issuer);
-    if (!certs_time(&crl->next_update, X509_CRL_get0_nextUpdate(crl->x)))
-        return SL_FAIL_SSL(err, SL_REVOCATION_INVALID,
-                           "CRL of %s: nextUpdate cannot be read (RFC 5280 5.1.2.5)", crl->issuer);
-    int critical = 0;
-    crl->serial = X509_CRL_get_ext_d2i(crl->x, NID_crl_number, &critical, NULL);
-    if (!crl->serial && critical != -1)
-        return SL_FAIL_SSL(err, SL_REVOCATION_INVALID,
-                           "CRL of %s: cRLNumber cannot be read (RFC 5280 5.2.3)", crl->issuer);
-    if (crl->serial)
-        sl_hex(
-            crl->number, sizeof(crl->number),
-            sl_bytes(ASN1_STRING_get0_data(crl->serial), (size_t)ASN1_STRING_length(crl->serial)));
-    crl->idp = X509_CRL_get_ext_d2i(crl->x, NID_issuing_distribution_point, &critical, NULL);
-    if (!crl->idp && critical != -1)
-        return SL_FAIL_SSL(err, SL_REVOCATION_INVALID,
-                           "CRL of %s: issuingDistributionPoint cannot be read (RFC 5280 5.2.5)",
-                           crl->issuer);
-    crl->delta = X509_CRL_get_ext_by_NID(crl->x, NID_delta_crl, -1) >= 0;
-    note_critical(crl, X509_CRL_get0_extensions(crl->x), false);
-    STACK_OF(X509_REVOKED) *entries = X509_CRL_get_REVOKED(crl->x);
-    for (int i = 0; i < sk_X509_REVOKED_num(entries) && !crl->critical[0]; i++)
-        note_critical(crl, X509_REVOKED_get0_extensions(sk_X509_REVOKED_value(entries, i)), true);
-    return SL_OK;
+    struct sl_bytes entries;
+    SL_TRY(crl_frame(crl, &entries, err));
+    const X509_NAME *name = X509_CRL_get_issuer(crl->head);
+    certs_name_text(crl->issuer, sizeof(crl->issuer), name);
+    unsigned char *der = NULL;
+    int n = i2d_X509_NAME(name, &der);
+    bool ok = n > 0 && sl_buf_put(&crl->issuer_der, sl_bytes(der, (size_t)n));
+    OPENSSL_free(der);
+    if (!ok)
+        return SL_FAIL_MEM(err);
+    if (crl->version != X509_CRL_VERSION_1 && crl->version != X509_CRL_VERSION_2)
+        return malformed(crl, "its version is neither v1 nor v2 (RFC 5280 5.1.2.1)", err);
+    SL_TRY(fill_times(crl, err));
+    SL_TRY(fill_extensions(crl, err));
+    const STACK_OF(X509_EXTENSION) *list = X509_CRL_get0_extensions(crl->head);
+    for (int i = 0; i < sk_X509_EXTENSION_num(list) && !crl->critical[0]; i++) {
+        X509_EXTENSION *e = sk_X509_EXTENSION_value(list, i);
+        if (X509_EXTENSION_get_critical(e) && !known_extension(X509_EXTENSION_get_object(e)))
+            OBJ_obj2txt(crl->critical, sizeof(crl->critical), X509_EXTENSION_get_object(e), 0);
+    }
+    return crl_index(crl, entries, err);
 }
 
-static X509_CRL *decode(struct sl_bytes in, struct sl_err *err)
+/* An owned copy of the DER, out of PEM where it is that. */
+static enum sl_rc take_der(struct sl_crl *crl, struct sl_bytes in, struct sl_err *err)
 {
-    X509_CRL *x = NULL;
     if (in.p[0] == 0x30) {
-        const unsigned char *p = in.p;
-        x = d2i_X509_CRL(NULL, &p, (long)in.len);
-        if (x && p != in.p + in.len) {
-            X509_CRL_free(x);
-            (void)SL_FAIL(err, SL_REVOCATION_INVALID, "CRL is followed by %zu stray bytes",
-                          (size_t)(in.p + in.len - p));
-            return NULL;
-        }
-    } else {
-        BIO *bio = BIO_new_mem_buf(in.p, (int)in.len);
-        if (bio)
-            x = PEM_read_bio_X509_CRL(bio, NULL, NULL, NULL);
-        BIO_free(bio);
+        crl->der = sl_bytes(sl_memdup(in), in.len);
+        return crl->der.p ? SL_OK : SL_FAIL_MEM(err);
     }
-    if (!x)
-        (void)SL_FAIL_SSL(err, SL_REVOCATION_INVALID, "CRL cannot be decoded");
-    return x;
+    BIO *bio = BIO_new_mem_buf(in.p, (int)in.len);
+    unsigned char *der = NULL;
+    long n = 0;
+    bool ok = bio && PEM_bytes_read_bio(&der, &n, NULL, PEM_STRING_X509_CRL, bio, NULL, NULL) > 0;
+    BIO_free(bio);
+    if (!ok)
+        return SL_FAIL_SSL(err, SL_REVOCATION_INVALID, "CRL cannot be decoded");
+    crl->der = sl_bytes(sl_memdup(sl_bytes(der, (size_t)n)), (size_t)n);
+    OPENSSL_free(der);
+    return crl->der.p ? SL_OK : SL_FAIL_MEM(err);
 }
 
 enum sl_rc sl_crl_read(struct sl_crl **out, struct sl_bytes in, struct sl_err *err)
@@ -123,19 +166,9 @@ enum sl_rc sl_crl_read(struct sl_crl **out, struct sl_bytes in, struct sl_err *e
     if (!crl)
         return SL_FAIL_MEM(err);
     crl->refs = 1;
-    enum sl_rc rc = SL_OK;
-    crl->x = decode(in, err);
-    if (!crl->x) {
-        rc = SL_REVOCATION_INVALID;
-    } else {
-        unsigned char *der = NULL;
-        int n = i2d_X509_CRL(crl->x, &der);
-        if (n <= 0 || !sl_buf_put(&crl->der, sl_bytes(der, (size_t)n)))
-            rc = SL_FAIL_MEM(err);
-        else
-            rc = fill(crl, err);
-        OPENSSL_free(der);
-    }
+    enum sl_rc rc = take_der(crl, in, err);
+    if (rc == SL_OK)
+        rc = fill(crl, err);
     ERR_clear_error();
     if (rc != SL_OK) {
         sl_crl_free(crl);
@@ -156,20 +189,57 @@ void sl_crl_free(struct sl_crl *crl)
     if (!crl || --crl->refs > 0)
         return;
     ASN1_INTEGER_free(crl->serial);
+    ASN1_INTEGER_free(crl->base);
+    AUTHORITY_KEYID_free(crl->authority);
     ISSUING_DIST_POINT_free(crl->idp);
-    X509_CRL_free(crl->x);
-    sl_buf_clear(&crl->der);
+    X509_CRL_free(crl->head);
+    for (size_t i = 0; i < crl->fresh_n; i++)
+        free(crl->fresh[i]);
+    sl_buf_clear(&crl->issuer_der);
+    free(crl->entry);
+    free(crl->change);
+    free((void *)(uintptr_t)crl->der.p);
     free(crl);
 }
 
+/* ---- what it says of itself -------------------------------------------------------------------- */
 struct sl_bytes sl_crl_der(const struct sl_crl *crl)
 {
-    return sl_buf_bytes(&crl->der);
+    return crl->der;
 }
 
 const char *sl_crl_issuer(const struct sl_crl *crl)
 {
     return crl->issuer;
+}
+
+struct sl_bytes sl_crl_issuer_der(const struct sl_crl *crl)
+{
+    return sl_buf_bytes(&crl->issuer_der);
+}
+
+struct sl_bytes sl_crl_authority_key(const struct sl_crl *crl)
+{
+    const ASN1_OCTET_STRING *id = crl->authority ? crl->authority->keyid : NULL;
+    return id ? sl_bytes(ASN1_STRING_get0_data(id), (size_t)ASN1_STRING_length(id))
+              : (struct sl_bytes){ 0 };
+}
+
+bool sl_crl_is_delta(const struct sl_crl *crl)
+{
+    return crl->delta;
+}
+
+bool sl_crl_is_indirect(const struct sl_crl *crl)
+{
+    return crl_indirect(crl);
+}
+
+size_t sl_crl_freshest_uris(const struct sl_crl *crl, const char *uri[SL_CERT_URI_MAX])
+{
+    for (size_t i = 0; i < crl->fresh_n; i++)
+        uri[i] = crl->fresh[i];
+    return crl->fresh_n;
 }
 
 const char *sl_crl_number(const struct sl_crl *crl)
@@ -197,114 +267,75 @@ int64_t sl_crl_next_update(const struct sl_crl *crl)
 
 size_t sl_crl_entries(const struct sl_crl *crl)
 {
-    int n = sk_X509_REVOKED_num(X509_CRL_get_REVOKED(crl->x));
-    return n > 0 ? (size_t)n : 0;
+    return crl->entry_n;
 }
 
-/* ---- RFC 5280 6.3.3 ------------------------------------------------------------------------------- */
-static bool names_meet(const GENERAL_NAMES *a, const GENERAL_NAMES *b)
+/* ---- signature --------------------------------------------------------------------------------- */
+/* RSASSA-PSS, whose parameters libcrypto alone takes out of an algorithm; it asks for two copies. */
+static bool verify_copy(struct sl_bytes tbs, const X509_ALGOR *alg, const ASN1_BIT_STRING *sig,
+                        EVP_PKEY *pub)
 {
-    for (int i = 0; i < sk_GENERAL_NAME_num(a); i++)
-        for (int k = 0; k < sk_GENERAL_NAME_num(b); k++)
-            if (GENERAL_NAME_cmp(sk_GENERAL_NAME_value(a, i), sk_GENERAL_NAME_value(b, k)) == 0)
-                return true;
-    return false;
+    ASN1_STRING *s = ASN1_STRING_type_new(V_ASN1_SEQUENCE);
+    bool ok = s && ASN1_STRING_set(s, tbs.p, (int)tbs.len) &&
+              ASN1_item_verify(ASN1_ITEM_rptr(ASN1_SEQUENCE), alg, sig, s, pub) == 1;
+    ASN1_STRING_free(s);
+    return ok;
 }
 
-/*
- * (b)(2)(i): a name of the IDP is one of the certificate's distribution points; a certificate
- * without the extension has its issuer's name as the only one.
- */
-static bool point_meets(ISSUING_DIST_POINT *idp, const struct sl_cert *cert)
+/* Over the octets of tbsCertList as they came. */
+static bool signature_ok(const struct sl_crl *crl, EVP_PKEY *pub)
 {
-    X509 *x = sl_cert_x509(cert);
-    DIST_POINT_NAME *want = idp->distpoint;
-    /* nameRelativeToCRLIssuer: completed with the CRL issuer, here always the certificate's issuer. */
-    if (want->type == 1 && !want->dpname && !DIST_POINT_set_dpname(want, X509_get_issuer_name(x)))
+    const ASN1_BIT_STRING *sig = NULL;
+    const X509_ALGOR *alg = NULL;
+    int md = NID_undef, pk = NID_undef;
+    X509_CRL_get0_signature(crl->head, &sig, &alg);
+    if (!OBJ_find_sigid_algs(X509_CRL_get_signature_nid(crl->head), &md, &pk))
         return false;
-    CRL_DIST_POINTS *points = X509_get_ext_d2i(x, NID_crl_distribution_points, NULL, NULL);
-    bool found = false;
-    for (int i = 0; !found && i < sk_DIST_POINT_num(points); i++) {
-        DIST_POINT *dp = sk_DIST_POINT_value(points, i);
-        DIST_POINT_NAME *have = dp->distpoint;
-        if (dp->reasons || dp->CRLissuer || !have)
-            continue;
-        if (have->type == 1 && !have->dpname)
-            (void)DIST_POINT_set_dpname(have, X509_get_issuer_name(x));
-        if (want->type == 0 && have->type == 0) {
-            found = names_meet(want->name.fullname, have->name.fullname);
-        } else if (want->type == 1 && have->type == 1) {
-            found = want->dpname && have->dpname && X509_NAME_cmp(want->dpname, have->dpname) == 0;
-        } else {
-            X509_NAME *dn = want->type == 1 ? want->dpname : have->dpname;
-            const GENERAL_NAMES *full = want->type == 0 ? want->name.fullname : have->name.fullname;
-            for (int k = 0; dn && !found && k < sk_GENERAL_NAME_num(full); k++) {
-                const GENERAL_NAME *g = sk_GENERAL_NAME_value(full, k);
-                found = g->type == GEN_DIRNAME && X509_NAME_cmp(g->d.directoryName, dn) == 0;
-            }
-        }
-    }
-    if (!points && want->type == 0)
-        for (int k = 0; !found && k < sk_GENERAL_NAME_num(want->name.fullname); k++) {
-            const GENERAL_NAME *g = sk_GENERAL_NAME_value(want->name.fullname, k);
-            found = g->type == GEN_DIRNAME &&
-                    X509_NAME_cmp(g->d.directoryName, X509_get_issuer_name(x)) == 0;
-        }
-    CRL_DIST_POINTS_free(points);
-    ERR_clear_error();
-    return found;
+    if (pk == NID_rsassaPss)
+        return verify_copy(crl->tbs, alg, sig, pub);
+    /* A BIT STRING of whole octets, by a key of the kind that the algorithm names. */
+    if ((sig->flags & 7) != 0 || EVP_PKEY_type(pk) != EVP_PKEY_get_base_id(pub))
+        return false;
+    EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+    const EVP_MD *digest = md == NID_undef ? NULL : EVP_get_digestbynid(md);
+    bool ok = ctx && (digest || md == NID_undef) &&
+              EVP_DigestVerifyInit(ctx, NULL, digest, NULL, pub) == 1 &&
+              EVP_DigestVerify(ctx, ASN1_STRING_get0_data(sig), (size_t)ASN1_STRING_length(sig),
+                               crl->tbs.p, crl->tbs.len) == 1;
+    EVP_MD_CTX_free(ctx);
+    return ok;
 }
 
-/* Is the certificate in what the CRL covers, and does the CRL cover all of it? */
-static enum sl_rc check_scope(struct sl_crl *crl, const struct sl_cert *cert, struct sl_err *err)
+enum sl_rc crl_usable(const struct sl_crl *crl, struct sl_err *err)
 {
-    if (crl->delta)
-        return SL_FAIL(err, SL_REVOCATION_INVALID,
-                       "CRL of %s: it is a delta CRL, which is not used alone (RFC 5280 5.2.4)",
-                       crl->issuer);
-    if (crl->critical[0])
-        return SL_FAIL(err, SL_REVOCATION_INVALID,
-                       "CRL of %s: critical extension %s is not known (RFC 5280 5.2, 5.3)",
-                       crl->issuer, crl->critical);
-    ISSUING_DIST_POINT *idp = crl->idp;
-    if (!idp)
+    if (crl->version < X509_CRL_VERSION_2)
         return SL_OK;
-    if (idp->indirectCRL > 0)
+    if (!crl->serial)
         return SL_FAIL(err, SL_REVOCATION_INVALID,
-                       "CRL of %s: indirect CRLs are not supported (RFC 5280 5.2.5)", crl->issuer);
-    if (idp->onlysomereasons)
-        return SL_FAIL(err, SL_REVOCATION_INVALID,
-                       "CRL of %s: it covers some reasons only, which is not supported "
-                       "(RFC 5280 5.2.5)",
+                       "CRL of %s: it has no cRLNumber, which every v2 list carries (RFC 5280 "
+                       "5.2.3)",
                        crl->issuer);
-    int only = (idp->onlyuser > 0) + (idp->onlyCA > 0) + (idp->onlyattr > 0);
-    bool ca = sl_cert_is_ca(cert);
-    if (only > 1 || idp->onlyattr > 0 || (idp->onlyuser > 0 && ca) || (idp->onlyCA > 0 && !ca))
-        return SL_FAIL(
-            err, SL_REVOCATION_INVALID,
-            "CRL of %.160s: its scope leaves out certificate %.160s (RFC 5280 6.3.3 (b)(2))",
-            crl->issuer, sl_cert_name(cert));
-    if (idp->distpoint && !point_meets(idp, cert))
+    if (crl->number_critical)
         return SL_FAIL(err, SL_REVOCATION_INVALID,
-                       "CRL of %.160s: its distribution point is none of certificate %.160s "
-                       "(RFC 5280 6.3.3 (b)(2)(i))",
-                       crl->issuer, sl_cert_name(cert));
+                       "CRL of %s: cRLNumber is critical, which it must not be (RFC 5280 5.2.3)",
+                       crl->issuer);
     return SL_OK;
 }
 
 enum sl_rc sl_crl_verify(struct sl_crl *crl, const struct sl_cert *issuer, struct sl_err *err)
 {
     X509 *x = sl_cert_x509(issuer);
-    if (X509_NAME_cmp(X509_CRL_get_issuer(crl->x), X509_get_subject_name(x)) != 0)
+    if (X509_NAME_cmp(X509_CRL_get_issuer(crl->head), X509_get_subject_name(x)) != 0)
         return SL_FAIL(err, SL_REVOCATION_INVALID,
                        "CRL of %.180s: it was not issued by %.180s (RFC 5280 6.3.3 (b)(1))",
                        crl->issuer, sl_cert_subject(issuer));
+    SL_TRY(crl_usable(crl, err));
     if ((X509_get_extension_flags(x) & EXFLAG_KUSAGE) &&
         !(X509_get_key_usage(x) & X509v3_KU_CRL_SIGN))
         return SL_FAIL(err, SL_REVOCATION_INVALID,
                        "CRL of %s: its issuer's keyUsage lacks cRLSign (RFC 5280 6.3.3 (f))",
                        crl->issuer);
-    const char *weak = certs_weak_signature(X509_CRL_get_signature_nid(crl->x));
+    const char *weak = certs_weak_signature(X509_CRL_get_signature_nid(crl->head));
     if (weak)
         return SL_FAIL(err, SL_REVOCATION_INVALID, "CRL of %s: signed with %s, which is too weak",
                        crl->issuer, weak);
@@ -313,7 +344,7 @@ enum sl_rc sl_crl_verify(struct sl_crl *crl, const struct sl_cert *issuer, struc
     if (crl->checked_ok && memcmp(key, crl->checked, sizeof(key)) == 0)
         return SL_OK;
     EVP_PKEY *pub = X509_get0_pubkey(x);
-    if (!pub || X509_CRL_verify(crl->x, pub) != 1) {
+    if (!pub || !signature_ok(crl, pub)) {
         ERR_clear_error();
         return SL_FAIL(err, SL_REVOCATION_INVALID,
                        "CRL of %s: its signature does not verify with the key of %.180s (RFC 5280 "
@@ -322,54 +353,5 @@ enum sl_rc sl_crl_verify(struct sl_crl *crl, const struct sl_cert *issuer, struc
     }
     memcpy(crl->checked, key, sizeof(key));
     crl->checked_ok = true;
-    return SL_OK;
-}
-
-static const char *reason_of(const X509_REVOKED *entry)
-{
-    static const char *const names[] = {
-        "unspecified",   "keyCompromise",        "cACompromise",    "affiliationChanged",
-        "superseded",    "cessationOfOperation", "certificateHold", "",
-        "removeFromCRL", "privilegeWithdrawn",   "aACompromise"
-    };
-    ASN1_ENUMERATED *e = X509_REVOKED_get_ext_d2i(entry, NID_crl_reason, NULL, NULL);
-    long code = e ? ASN1_ENUMERATED_get(e) : -1;
-    ASN1_ENUMERATED_free(e);
-    return code >= 0 && code < (long)SL_ARRAY_LEN(names) ? names[code] : "";
-}
-
-enum sl_rc sl_crl_check(struct sl_crl *crl, const struct sl_cert *cert,
-                        const struct sl_cert *issuer, int64_t now, struct sl_rev_answer *out,
-                        struct sl_err *err)
-{
-    SL_TRY(sl_crl_verify(crl, issuer, err));
-    SL_TRY(check_scope(crl, cert, err));
-    char when[SL_TIME_TEXT];
-    if (crl->this_update > now + SL_REV_SKEW_S)
-        return SL_FAIL(err, SL_REVOCATION_INVALID,
-                       "CRL of %s: thisUpdate %s lies in the future (RFC 5280 5.1.2.4)",
-                       crl->issuer, sl_time_text(when, crl->this_update));
-    struct sl_rev_answer a = { .this_update = crl->this_update,
-                               .next_update = crl->next_update,
-                               .why = "" };
-    snprintf(a.responder, sizeof(a.responder), "%s", crl->issuer);
-    X509_REVOKED *entry = NULL;
-    ASN1_INTEGER *serial = X509_get_serialNumber(sl_cert_x509(cert));
-    /*
-     * removeFromCRL (found == 2) has no place in a complete CRL (RFC 5280 5.3.1): it would clear a
-     * certificate that is on the list, so it counts as revoked.
-     */
-    if (X509_CRL_get0_by_serial(crl->x, &entry, serial) != 0 && entry) {
-        a.revoked = true;
-        a.why = reason_of(entry);
-        if (!certs_time(&a.revoked_utc_s, X509_REVOKED_get0_revocationDate(entry)))
-            a.revoked_utc_s = 0;
-    }
-    ERR_clear_error();
-    *out = a;
-    if (now > crl->next_update)
-        return SL_FAIL(err, SL_REVOCATION_STALE,
-                       "CRL of %s: nextUpdate %s passed %lld s ago (RFC 5280 5.1.2.5)", crl->issuer,
-                       sl_time_text(when, crl->next_update), (long long)(now - crl->next_update));
     return SL_OK;
 }

@@ -1,21 +1,20 @@
 /*
- * OCSP, the client's side (RFC 6960, RFC 5019): the request for one certificate, and what a response
- * is worth. libcrypto decodes and verifies signatures; who may sign, for whom and how long it holds
- * is decided here.
- *
- * A delegate without id-pkix-ocsp-nocheck would itself have to be looked up; it is refused by name
- * and the next source is asked (RFC 6960 4.2.2.2.1 leaves that to the client).
+ * OCSP, the client's side (RFC 6960, RFC 5019, RFC 8954): the request for one certificate, and what
+ * a response is worth. libcrypto decodes and verifies signatures; what holds, for whom and how long
+ * is decided here, who may sign in ocsp_signer.c.
  */
-#include "certs/internal.h"
+#include "certs/ocsp.h"
+#include "certs/der.h"
+#include "sealane/revocation.h"
 
 #include <openssl/err.h>
-#include <openssl/ocsp.h>
-#include <openssl/sha.h>
 #include <openssl/x509v3.h>
 
-#include <stdio.h>
 #include <string.h>
 
+#define NONCE_MAX 32 /* RFC 8954 2.1 */
+
+/* ---- request ----------------------------------------------------------------------------------- */
 static const EVP_MD *md_of(unsigned bits)
 {
     return bits == 256 ? EVP_sha256() : EVP_sha1();
@@ -25,6 +24,10 @@ enum sl_rc sl_ocsp_request(struct sl_buf *out, const struct sl_cert *cert,
                            const struct sl_cert *issuer, unsigned bits, struct sl_bytes nonce,
                            struct sl_err *err)
 {
+    if (nonce.len > NONCE_MAX)
+        return SL_FAIL(err, SL_TOO_LARGE,
+                       "OCSP request: nonce of %zu bytes, at most %d are sent (RFC 8954 2.1)",
+                       nonce.len, NONCE_MAX);
     OCSP_REQUEST *req = OCSP_REQUEST_new();
     OCSP_CERTID *id = OCSP_cert_to_id(md_of(bits), sl_cert_x509(cert), sl_cert_x509(issuer));
     unsigned char *der = NULL;
@@ -45,156 +48,139 @@ enum sl_rc sl_ocsp_request(struct sl_buf *out, const struct sl_cert *cert,
     return SL_OK;
 }
 
-/* RFC 6960 4.2.2.3: the ResponderID is the name, or the SHA-1 of the key's bits. */
-static bool is_responder(const OCSP_BASICRESP *basic, const X509 *x)
+/* ---- which answer is ours ---------------------------------------------------------------------- */
+/* The certificate's CertID by both hashes that are asked with. */
+struct ids {
+    OCSP_CERTID *sha1, *sha256;
+};
+
+static bool ids_init(struct ids *ids, const struct ocsp_ask *ask)
 {
-    const ASN1_OCTET_STRING *hash = NULL;
-    const X509_NAME *name = NULL;
-    if (!OCSP_resp_get0_id(basic, &hash, &name))
+    X509 *cert = sl_cert_x509(ask->cert), *issuer = sl_cert_x509(ask->issuer);
+    ids->sha1 = OCSP_cert_to_id(EVP_sha1(), cert, issuer);
+    ids->sha256 = OCSP_cert_to_id(EVP_sha256(), cert, issuer);
+    return ids->sha1 && ids->sha256;
+}
+
+static void ids_clear(struct ids *ids)
+{
+    OCSP_CERTID_free(ids->sha1);
+    OCSP_CERTID_free(ids->sha256);
+}
+
+/* RFC 6960 3.2 (1): hash of the issuer's name, hash of its key and serial, all three. */
+static bool is_ours(const OCSP_SINGLERESP *single, const struct ids *ids)
+{
+    OCSP_CERTID *have = (OCSP_CERTID *)(uintptr_t)OCSP_SINGLERESP_get0_id(single);
+    ASN1_OBJECT *md = NULL;
+    if (!OCSP_id_get0_info(NULL, &md, NULL, NULL, have))
         return false;
-    if (name)
-        return X509_NAME_cmp(name, X509_get_subject_name(x)) == 0;
-    uint8_t key[SHA_DIGEST_LENGTH];
-    const ASN1_BIT_STRING *bits = X509_get0_pubkey_bitstr(x);
-    SHA1(ASN1_STRING_get0_data(bits), (size_t)ASN1_STRING_length(bits), key);
-    return ASN1_STRING_length(hash) == SHA_DIGEST_LENGTH &&
-           memcmp(ASN1_STRING_get0_data(hash), key, sizeof(key)) == 0;
-}
-
-static bool signed_by(OCSP_BASICRESP *basic, X509 *signer)
-{
-    /* OCSP_NOVERIFY: only the signature, with signer taken from the stack; the rest is done here. */
-    STACK_OF(X509) *one = sk_X509_new_null();
-    bool ok =
-        one && sk_X509_push(one, signer) > 0 &&
-        OCSP_basic_verify(basic, one, NULL, OCSP_TRUSTOTHER | OCSP_NOVERIFY | OCSP_NOINTERN) > 0;
-    sk_X509_free(one);
-    ERR_clear_error();
-    return ok;
-}
-
-/* RFC 6960 4.2.2.2: a delegate is issued directly by the CA and carries id-kp-OCSPSigning. */
-static enum sl_rc check_delegate(X509 *x, const struct sl_cert *issuer, int64_t now,
-                                 struct sl_err *err)
-{
-    X509 *ca = sl_cert_x509(issuer);
-    char who[256];
-    certs_name_text(who, sizeof(who), X509_get_subject_name(x));
-    (void)X509_check_purpose(x, -1, 0); /* caches the extensions */
-    uint32_t flags = X509_get_extension_flags(x);
-    const char *weak = certs_weak_signature(X509_get_signature_nid(x));
-    int64_t from = 0, to = 0;
-    if (flags & (EXFLAG_INVALID | EXFLAG_CRITICAL))
-        return SL_FAIL(
-            err, SL_REVOCATION_INVALID,
-            "OCSP responder %s: its certificate has an extension that is invalid or not known",
-            who);
-    if (X509_NAME_cmp(X509_get_issuer_name(x), X509_get_subject_name(ca)) != 0 || weak ||
-        X509_verify(x, X509_get0_pubkey(ca)) != 1) {
-        ERR_clear_error();
-        return SL_FAIL(
-            err, SL_REVOCATION_INVALID,
-            "OCSP responder %.200s: its certificate was not issued by %.180s (RFC 6960 4.2.2.2)",
-            who, sl_cert_subject(issuer));
+    switch (OBJ_obj2nid(md)) {
+    case NID_sha1:
+        return OCSP_id_cmp(ids->sha1, have) == 0;
+    case NID_sha256:
+        return OCSP_id_cmp(ids->sha256, have) == 0;
+    default:
+        return false;
     }
-    if (!(flags & EXFLAG_XKUSAGE) || !(X509_get_extended_key_usage(x) & XKU_OCSP_SIGN))
-        return SL_FAIL(
-            err, SL_REVOCATION_INVALID,
-            "OCSP responder %s: its certificate lacks id-kp-OCSPSigning (RFC 6960 4.2.2.2)", who);
-    if ((flags & EXFLAG_KUSAGE) &&
-        !(X509_get_key_usage(x) & (X509v3_KU_DIGITAL_SIGNATURE | X509v3_KU_NON_REPUDIATION)))
+}
+
+/* ---- one answer -------------------------------------------------------------------------------- */
+struct single {
+    int status; /* V_OCSP_CERTSTATUS_* */
+    struct sl_rev_answer a;
+};
+
+/* RFC 6960 4.4: archiveCutoff and CrlID are understood, and change nothing here. */
+static bool known_in_single(int nid)
+{
+    return nid == NID_id_pkix_OCSP_archiveCutoff || nid == NID_id_pkix_OCSP_CrlID;
+}
+
+static enum sl_rc read_single(struct single *out, OCSP_SINGLERESP *s, int64_t now,
+                              struct sl_err *err)
+{
+    for (int i = 0; i < OCSP_SINGLERESP_get_ext_count(s); i++) {
+        X509_EXTENSION *e = OCSP_SINGLERESP_get_ext(s, i);
+        if (X509_EXTENSION_get_critical(e) &&
+            !known_in_single(OBJ_obj2nid(X509_EXTENSION_get_object(e))))
+            return SL_FAIL(err, SL_REVOCATION_INVALID,
+                           "OCSP response: a critical extension is not known (RFC 6960 4.4)");
+    }
+    int reason = -1;
+    ASN1_GENERALIZEDTIME *revoked = NULL, *this_update = NULL, *next_update = NULL;
+    struct sl_rev_answer a = { .why = "" };
+    char when[SL_TIME_TEXT];
+    out->status = OCSP_single_get0_status(s, &reason, &revoked, &this_update, &next_update);
+    if (!certs_time(&a.this_update, this_update) ||
+        (next_update && !certs_time(&a.next_update, next_update)))
         return SL_FAIL(err, SL_REVOCATION_INVALID,
-                       "OCSP responder %s: its keyUsage lacks digitalSignature (RFC 5280 4.2.1.3)",
-                       who);
-    if (!certs_time(&from, X509_get0_notBefore(x)) || !certs_time(&to, X509_get0_notAfter(x)) ||
-        now < from || now > to)
+                       "OCSP response: its times cannot be read (RFC 6960 4.2.2.1)");
+    if (!next_update)
+        a.next_update = a.this_update + SL_OCSP_NO_NEXT_S;
+    if (a.next_update < a.this_update)
         return SL_FAIL(err, SL_REVOCATION_INVALID,
-                       "OCSP responder %s: its certificate is not valid now (RFC 5280 4.1.2.5)",
-                       who);
-    if (X509_get_ext_by_NID(x, NID_id_pkix_OCSP_noCheck, -1) < 0)
+                       "OCSP response: nextUpdate %s lies before thisUpdate (RFC 6960 4.2.2.1)",
+                       sl_time_text(when, a.next_update));
+    if (a.this_update > now + SL_REV_SKEW_S)
         return SL_FAIL(err, SL_REVOCATION_INVALID,
-                       "OCSP responder %s: its certificate lacks id-pkix-ocsp-nocheck "
-                       "(RFC 6960 4.2.2.2.1)",
-                       who);
+                       "OCSP response: thisUpdate %s lies in the future (RFC 6960 4.2.2.1)",
+                       sl_time_text(when, a.this_update));
+    if (out->status == V_OCSP_CERTSTATUS_REVOKED) { /* whatever the reason, hold too */
+        a.revoked = true;
+        a.why = reason < 0 ? "" : OCSP_crl_reason_str(reason);
+        if (!certs_time(&a.revoked_utc_s, revoked))
+            a.revoked_utc_s = 0;
+    }
+    out->a = a;
     return SL_OK;
 }
 
-static enum sl_rc check_signer(OCSP_BASICRESP *basic, const struct sl_cert *issuer, int64_t now,
-                               struct sl_rev_answer *a, struct sl_err *err)
+/*
+ * Of several answers for the certificate the latest counts; of two that are equally late, the one
+ * that revokes. Those that break a rule are passed over while there is another.
+ */
+static enum sl_rc pick(struct single *best, OCSP_BASICRESP *basic, const struct ids *ids,
+                       const struct ocsp_ask *ask, struct sl_err *err)
 {
-    const X509_ALGOR *alg = OCSP_resp_get0_tbs_sigalg(basic);
-    const ASN1_OBJECT *oid = NULL;
-    X509_ALGOR_get0(&oid, NULL, NULL, alg);
-    const char *weak = certs_weak_signature(OBJ_obj2nid(oid));
-    if (weak)
-        return SL_FAIL(err, SL_REVOCATION_INVALID,
-                       "OCSP response: signed with %s, which is too weak", weak);
-    if (is_responder(basic, sl_cert_x509(issuer)) && signed_by(basic, sl_cert_x509(issuer))) {
-        snprintf(a->responder, sizeof(a->responder), "%s", sl_cert_subject(issuer));
-        return SL_OK;
-    }
-    const STACK_OF(X509) *sent = OCSP_resp_get0_certs(basic);
-    /* More than a few certificates serve nobody; the signature of each candidate costs. */
-    for (int i = 0; i < sk_X509_num(sent) && i < 4; i++) {
-        X509 *x = sk_X509_value(sent, i);
-        if (!is_responder(basic, x))
+    enum sl_rc rc = SL_OK;
+    bool any = false, ok = false;
+    for (int i = 0; i < OCSP_resp_count(basic); i++) {
+        OCSP_SINGLERESP *s = OCSP_resp_get0(basic, i);
+        if (!is_ours(s, ids))
             continue;
-        SL_TRY(check_delegate(x, issuer, now, err));
-        if (!signed_by(basic, x))
-            return SL_FAIL(err, SL_REVOCATION_INVALID,
-                           "OCSP response: its signature does not verify (RFC 6960 3.2)");
-        certs_name_text(a->responder, sizeof(a->responder), X509_get_subject_name(x));
-        return SL_OK;
+        struct single one;
+        enum sl_rc this_rc = read_single(&one, s, ask->now_utc_s, any ? NULL : err);
+        if (!any)
+            rc = this_rc;
+        any = true;
+        if (this_rc != SL_OK)
+            continue;
+        if (!ok || one.a.this_update > best->a.this_update ||
+            (one.a.this_update == best->a.this_update && one.a.revoked))
+            *best = one;
+        ok = true;
     }
-    return SL_FAIL(
-        err, SL_REVOCATION_INVALID,
-        "OCSP response: signed neither by %.200s nor by a delegate of it that came along "
-        "(RFC 6960 4.2.2.2)",
-        sl_cert_subject(issuer));
+    if (!any)
+        return SL_FAIL(err, SL_REVOCATION_INVALID,
+                       "OCSP response: it says nothing about certificate %s (RFC 6960 3.2)",
+                       sl_cert_name(ask->cert));
+    return ok ? SL_OK : rc;
 }
 
-static bool same_id(const OCSP_SINGLERESP *single, const struct sl_cert *cert,
-                    const struct sl_cert *issuer)
-{
-    const OCSP_CERTID *have = OCSP_SINGLERESP_get0_id(single);
-    ASN1_OBJECT *md = NULL;
-    if (!OCSP_id_get0_info(NULL, &md, NULL, NULL, (OCSP_CERTID *)(uintptr_t)have))
-        return false;
-    int nid = OBJ_obj2nid(md);
-    if (nid != NID_sha1 && nid != NID_sha256)
-        return false;
-    OCSP_CERTID *want = OCSP_cert_to_id(md_of(nid == NID_sha256 ? 256 : 1), sl_cert_x509(cert),
-                                        sl_cert_x509(issuer));
-    bool same = want && OCSP_id_cmp(want, have) == 0;
-    OCSP_CERTID_free(want);
-    ERR_clear_error();
-    return same;
-}
-
-static bool unknown_critical(const OCSP_BASICRESP *basic, OCSP_SINGLERESP *single)
-{
-    for (int i = 0; i < OCSP_BASICRESP_get_ext_count((OCSP_BASICRESP *)(uintptr_t)basic); i++) {
-        X509_EXTENSION *e = OCSP_BASICRESP_get_ext((OCSP_BASICRESP *)(uintptr_t)basic, i);
-        if (X509_EXTENSION_get_critical(e) &&
-            OBJ_obj2nid(X509_EXTENSION_get_object(e)) != NID_id_pkix_OCSP_Nonce)
-            return true;
-    }
-    for (int i = 0; i < OCSP_SINGLERESP_get_ext_count(single); i++)
-        if (X509_EXTENSION_get_critical(OCSP_SINGLERESP_get_ext(single, i)))
-            return true;
-    return false;
-}
-
+/* ---- the response ------------------------------------------------------------------------------ */
 static enum sl_rc check_nonce(OCSP_BASICRESP *basic, struct sl_bytes nonce, struct sl_err *err)
 {
     if (nonce.len == 0)
         return SL_OK;
     int at = OCSP_BASICRESP_get_ext_by_NID(basic, NID_id_pkix_OCSP_Nonce, -1);
-    const ASN1_OCTET_STRING *v =
-        at < 0 ? NULL : X509_EXTENSION_get_data(OCSP_BASICRESP_get_ext(basic, at));
-    if (!v)
+    if (at < 0)
         return SL_FAIL(err, SL_REVOCATION_INVALID,
                        "OCSP response: it lacks the nonce that was asked for (RFC 8954 2.1)");
+    if (OCSP_BASICRESP_get_ext_by_NID(basic, NID_id_pkix_OCSP_Nonce, at) >= 0)
+        return SL_FAIL(err, SL_REVOCATION_INVALID,
+                       "OCSP response: it has more than one nonce (RFC 8954 2.1)");
+    const ASN1_OCTET_STRING *v = X509_EXTENSION_get_data(OCSP_BASICRESP_get_ext(basic, at));
     /* The value is an OCTET STRING inside; some responders leave that wrapping out. */
     struct sl_bytes have = sl_bytes(ASN1_STRING_get0_data(v), (size_t)ASN1_STRING_length(v));
     if (have.len == nonce.len + 2 && have.p[0] == 0x04 && have.p[1] == nonce.len)
@@ -205,64 +191,77 @@ static enum sl_rc check_nonce(OCSP_BASICRESP *basic, struct sl_bytes nonce, stru
     return SL_OK;
 }
 
-static const char *reason_text(int code)
+static enum sl_rc check_head(OCSP_BASICRESP *basic, int64_t now, struct sl_err *err)
 {
-    return code < 0 ? "" : OCSP_crl_reason_str(code);
-}
-
-static enum sl_rc check_single(OCSP_SINGLERESP *single, const struct sl_cert *cert, int64_t now,
-                               struct sl_rev_answer *a, struct sl_err *err)
-{
-    int reason = -1;
-    ASN1_GENERALIZEDTIME *revoked = NULL, *this_update = NULL, *next_update = NULL;
-    int status = OCSP_single_get0_status(single, &reason, &revoked, &this_update, &next_update);
-    char when[SL_TIME_TEXT];
-    if (!certs_time(&a->this_update, this_update) ||
-        (next_update && !certs_time(&a->next_update, next_update)))
-        return SL_FAIL(err, SL_REVOCATION_INVALID,
-                       "OCSP response: its times cannot be read (RFC 6960 4.2.2.1)");
-    if (!next_update)
-        a->next_update = a->this_update + SL_OCSP_NO_NEXT_S;
-    if (a->this_update > now + SL_REV_SKEW_S)
-        return SL_FAIL(err, SL_REVOCATION_INVALID,
-                       "OCSP response: thisUpdate %s lies in the future (RFC 6960 4.2.2.1)",
-                       sl_time_text(when, a->this_update));
-    if (status == V_OCSP_CERTSTATUS_REVOKED) {
-        a->revoked = true;
-        a->why = reason_text(reason);
-        if (!certs_time(&a->revoked_utc_s, revoked))
-            a->revoked_utc_s = 0;
-    } else if (status != V_OCSP_CERTSTATUS_GOOD) {
-        return SL_FAIL(err, SL_REVOCATION_UNKNOWN,
-                       "certificate %s: OCSP responder %s does not know it (RFC 6960 2.2)",
-                       sl_cert_name(cert), a->responder);
+    for (int i = 0; i < OCSP_BASICRESP_get_ext_count(basic); i++) {
+        X509_EXTENSION *e = OCSP_BASICRESP_get_ext(basic, i);
+        if (X509_EXTENSION_get_critical(e) &&
+            OBJ_obj2nid(X509_EXTENSION_get_object(e)) != NID_id_pkix_OCSP_Nonce)
+            return SL_FAIL(err, SL_REVOCATION_INVALID,
+                           "OCSP response: a critical extension is not known (RFC 6960 4.4)");
     }
+    int64_t produced = 0;
+    char when[SL_TIME_TEXT];
+    if (!certs_time(&produced, OCSP_resp_get0_produced_at(basic)))
+        return SL_FAIL(err, SL_REVOCATION_INVALID,
+                       "OCSP response: producedAt cannot be read (RFC 6960 4.2.2.1)");
+    if (produced > now + SL_REV_SKEW_S)
+        return SL_FAIL(err, SL_REVOCATION_INVALID,
+                       "OCSP response: producedAt %s lies in the future (RFC 6960 4.2.2.1)",
+                       sl_time_text(when, produced));
     return SL_OK;
 }
 
-static enum sl_rc judge(OCSP_BASICRESP *basic, const struct sl_cert *cert,
-                        const struct sl_cert *issuer, struct sl_bytes nonce, int64_t now,
-                        struct sl_rev_answer *a, struct sl_err *err)
+static enum sl_rc judge(struct single *out, OCSP_BASICRESP *basic, const struct ocsp_ask *ask,
+                        struct sl_cert **delegate, struct sl_err *err)
 {
-    OCSP_SINGLERESP *single = NULL;
-    for (int i = 0; i < OCSP_resp_count(basic) && i < 64 && !single; i++)
-        if (same_id(OCSP_resp_get0(basic, i), cert, issuer))
-            single = OCSP_resp_get0(basic, i);
-    if (!single)
-        return SL_FAIL(err, SL_REVOCATION_INVALID,
-                       "OCSP response: it says nothing about certificate %s (RFC 6960 3.2)",
-                       sl_cert_name(cert));
-    SL_TRY(check_signer(basic, issuer, now, a, err));
-    if (unknown_critical(basic, single))
-        return SL_FAIL(err, SL_REVOCATION_INVALID,
-                       "OCSP response: a critical extension is not known (RFC 6960 4.4)");
-    SL_TRY(check_nonce(basic, nonce, err));
-    return check_single(single, cert, now, a, err);
+    struct ids ids;
+    enum sl_rc rc = SL_OK;
+    if (!ids_init(&ids, ask))
+        rc = SL_FAIL_MEM(err);
+    else
+        rc = pick(out, basic, &ids, ask, err);
+    ids_clear(&ids);
+    SL_TRY(rc);
+    SL_TRY(check_head(basic, ask->now_utc_s, err));
+    SL_TRY(check_nonce(basic, ask->nonce, err));
+    SL_TRY(ocsp_check_signer(basic, ask, &out->a, delegate, err));
+    if (out->status != V_OCSP_CERTSTATUS_GOOD && out->status != V_OCSP_CERTSTATUS_REVOKED)
+        return SL_FAIL(err, SL_REVOCATION_UNKNOWN,
+                       "certificate %s: OCSP responder %s does not know it (RFC 6960 2.2)",
+                       sl_cert_name(ask->cert), out->a.responder);
+    return SL_OK;
 }
 
-enum sl_rc sl_ocsp_check(struct sl_bytes der, const struct sl_cert *cert,
-                         const struct sl_cert *issuer, struct sl_bytes nonce, int64_t now,
-                         struct sl_rev_answer *out, struct sl_err *err)
+/*
+ * OCSPResponse ::= SEQUENCE { responseStatus ENUMERATED, responseBytes [0] SEQUENCE { OID,
+ * OCTET STRING } OPTIONAL }. libcrypto would let bytes pass that follow what the OCTET STRING holds.
+ */
+static OCSP_BASICRESP *basic_of(struct sl_bytes der, OCSP_RESPONSE *resp)
+{
+    struct certs_tlv t;
+    if (!certs_take_tag(&der, &t, V_ASN1_SEQUENCE))
+        return NULL;
+    struct sl_bytes in = t.body;
+    if (!certs_take_tag(&in, &t, V_ASN1_ENUMERATED) || !certs_take(&in, &t) || in.len)
+        return NULL;
+    in = t.body;
+    if (!certs_take_tag(&in, &t, V_ASN1_SEQUENCE) || in.len)
+        return NULL;
+    in = t.body;
+    if (!certs_take_tag(&in, &t, V_ASN1_OBJECT) || !certs_take_tag(&in, &t, V_ASN1_OCTET_STRING) ||
+        in.len)
+        return NULL;
+    const unsigned char *p = t.body.p;
+    OCSP_BASICRESP *whole = d2i_OCSP_BASICRESP(NULL, &p, (long)t.body.len);
+    bool ok = whole && p == t.body.p + t.body.len;
+    OCSP_BASICRESP_free(whole);
+    return ok ? OCSP_response_get1_basic(resp) : NULL; /* checks the type as well */
+}
+
+static enum sl_rc check_response(struct single *out, struct sl_bytes der,
+                                 const struct ocsp_ask *ask, struct sl_cert **delegate,
+                                 struct sl_err *err)
 {
     if (der.len == 0 || der.len > SL_OCSP_MAX_BYTES)
         return SL_FAIL(err, SL_REVOCATION_INVALID, "OCSP response has %zu bytes, 1 to %d are read",
@@ -270,31 +269,65 @@ enum sl_rc sl_ocsp_check(struct sl_bytes der, const struct sl_cert *cert,
     const unsigned char *p = der.p;
     OCSP_RESPONSE *resp = d2i_OCSP_RESPONSE(NULL, &p, (long)der.len);
     OCSP_BASICRESP *basic = NULL;
-    struct sl_rev_answer a = { .why = "" };
     enum sl_rc rc = SL_OK;
     if (!resp || p != der.p + der.len)
         rc = SL_FAIL(err, SL_REVOCATION_INVALID, "OCSP response cannot be decoded");
     else if (OCSP_response_status(resp) != OCSP_RESPONSE_STATUS_SUCCESSFUL)
         rc = SL_FAIL(err, SL_REVOCATION_UNAVAILABLE,
                      "OCSP responder answers \"%s\" for certificate %s (RFC 6960 4.2.1)",
-                     OCSP_response_status_str(OCSP_response_status(resp)), sl_cert_name(cert));
-    else if (!(basic = OCSP_response_get1_basic(resp)))
-        rc = SL_FAIL(err, SL_REVOCATION_INVALID, "OCSP response is not of the basic type");
+                     OCSP_response_status_str(OCSP_response_status(resp)), sl_cert_name(ask->cert));
+    else if (!(basic = basic_of(der, resp)))
+        rc = SL_FAIL(err, SL_REVOCATION_INVALID,
+                     "OCSP response is not one of the basic type, whole and alone");
     else
-        rc = judge(basic, cert, issuer, nonce, now, &a, err);
+        rc = judge(out, basic, ask, delegate, err);
     OCSP_BASICRESP_free(basic);
     OCSP_RESPONSE_free(resp);
     ERR_clear_error();
-    if (rc != SL_OK)
-        return rc;
-    *out = a;
+    return rc;
+}
+
+static enum sl_rc check(struct sl_bytes der, const struct ocsp_ask *ask, struct sl_rev_answer *out,
+                        struct sl_cert **delegate, struct sl_err *err)
+{
+    struct single s = { 0 };
+    SL_AUTO(sl_cert) *found = NULL;
+    SL_TRY(check_response(&s, der, ask, &found, err));
+    *out = s.a;
+    if (delegate)
+        *delegate = sl_steal(&found);
     char when[SL_TIME_TEXT];
-    if (now > a.next_update)
+    int64_t now = ask->now_utc_s;
+    if (now > s.a.next_update)
         return SL_FAIL(
             err, SL_REVOCATION_STALE,
             "OCSP response for certificate %s: nextUpdate %s passed %lld s ago (RFC 6960 "
             "4.2.2.1)",
-            sl_cert_name(cert), sl_time_text(when, a.next_update),
-            (long long)(now - a.next_update));
+            sl_cert_name(ask->cert), sl_time_text(when, s.a.next_update),
+            (long long)(now - s.a.next_update));
     return SL_OK;
+}
+
+enum sl_rc sl_ocsp_check_delegated(struct sl_bytes der, const struct sl_cert *cert,
+                                   const struct sl_cert *issuer, const struct sl_cert *extra,
+                                   struct sl_bytes nonce, int64_t now, struct sl_rev_answer *out,
+                                   struct sl_cert **delegate, struct sl_err *err)
+{
+    const struct ocsp_ask ask = { .cert = cert,
+                                  .issuer = issuer,
+                                  .extra = extra,
+                                  .nonce = nonce,
+                                  .now_utc_s = now,
+                                  .delegates = true };
+    return check(der, &ask, out, delegate, err);
+}
+
+enum sl_rc sl_ocsp_check(struct sl_bytes der, const struct sl_cert *cert,
+                         const struct sl_cert *issuer, struct sl_bytes nonce, int64_t now,
+                         struct sl_rev_answer *out, struct sl_err *err)
+{
+    const struct ocsp_ask ask = {
+        .cert = cert, .issuer = issuer, .nonce = nonce, .now_utc_s = now
+    };
+    return check(der, &ask, out, NULL, err);
 }

@@ -87,13 +87,17 @@ struct sl_path {
 };
 void sl_path_clear(struct sl_path *p);
 
+struct sl_path_budget;
 struct sl_path_params {
     const struct sl_certs *anchors;       /* also ones that are not self-issued */
     const struct sl_certs *intermediates; /* from configuration; may be NULL */
     const struct sl_bytes *peer;          /* DER, [0] the end entity */
     size_t peer_n;
-    int64_t now_utc_s;      /* validity is inclusive at both ends (RFC 5280 4.1.2.5) */
-    uint16_t min_rsa_bits;  /* 0: 2048 */
+    int64_t now_utc_s;            /* validity is inclusive at both ends (RFC 5280 4.1.2.5) */
+    uint16_t min_rsa_bits;        /* 0: 2048 */
+    uint16_t min_ec_bits;         /* 0: 256 */
+    const char *const *signature; /* allowed below the anchor, sl_signature_valid; none: not weak */
+    size_t signature_n;
     const char *const *eku; /* allowed, OID or name; none: absent, anyExtendedKeyUsage, ipsecIKE */
     size_t eku_n;
     bool any_use; /* key usage and EKU of the end entity are not looked at */
@@ -103,6 +107,8 @@ struct sl_path_params {
     size_t policy_n;
     bool explicit_policy, inhibit_any, inhibit_mapping; /* 6.1.1 (e) to (g) */
     uint8_t max_depth; /* intermediates that are not self-issued; 0: what SL_PATH_MAX leaves */
+    bool depth_zero;   /* max_depth 0 means none */
+    const struct sl_path_budget *budget; /* sealane/path.h; NULL: the defaults */
 };
 /*
  * One path from peer[0] to an anchor. A certificate of the peer past the first that cannot be read
@@ -112,6 +118,13 @@ SL_MUST_USE enum sl_rc sl_path_build(struct sl_path *out, const struct sl_path_p
                                      struct sl_err *err);
 /* Whether name is an EKU that trust.eku may hold: a known name or an OID. */
 bool sl_eku_valid(const char *name);
+/*
+ * Whether name is a signature algorithm that trust.signature may hold, without case: "rsa-sha256",
+ * "rsa-pss-sha256", "ecdsa-sha256", "ed25519" and so on, or libcrypto's short name of one of them.
+ */
+bool sl_signature_valid(const char *name);
+/* The i-th such name, for messages; NULL: no more. */
+const char *sl_signature_name(size_t i);
 
 /* ---- revocation --------------------------------------------------------------------------------- */
 #define SL_REV_SKEW_S     300 /* how far thisUpdate may lie in our future: clocks differ */

@@ -8,6 +8,7 @@
 #ifndef SEALANE_CONFIG_H
 #define SEALANE_CONFIG_H
 
+#include "sealane/certs.h"
 #include "sealane/crypto.h"
 #include "sealane/decision.h"
 #include "sealane/log.h"
@@ -20,19 +21,40 @@ struct sl_conf_strings {
 
 /* trust NAME { ... }: anchors and how revocation is treated for certificates under them */
 enum sl_revocation_mode { SL_REVOCATION_HARD, SL_REVOCATION_GRACE, SL_REVOCATION_OFF };
+enum sl_address_blocks { SL_ADDRESS_BLOCKS_IGNORE, SL_ADDRESS_BLOCKS_RESTRICT };
 struct sl_conf_trust {
     char *name;
     struct sl_conf_strings
         anchors; /* anchor = { "file.pem", ... }; PEM or DER files, or "authority" */
-    struct sl_conf_strings intermediates; /* optional extra certificates for path building */
-    struct sl_conf_strings crls;          /* local CRL files */
-    enum sl_revocation_mode revocation;   /* default hard */
-    int64_t grace_s;                      /* grace: how far past nextUpdate; default 24h */
-    int64_t deadline_ms;                  /* all fetching of one decision; default 5000 */
-    bool ocsp, crl;                       /* sources used, default both; OCSP first */
-    bool ocsp_nonce;                      /* default false */
+    struct sl_conf_strings intermediates;     /* optional extra certificates for path building */
+    struct sl_conf_strings crls;              /* local CRL files */
+    char *crl_dir;                            /* directory of such files; "" : none */
+    struct sl_conf_strings intermediate_uris; /* CA certificates to fetch and keep up to date */
+    bool aia;                                 /* missing issuers from caIssuers; default false */
+    enum sl_revocation_mode revocation;       /* default hard */
+    int64_t grace_s;                          /* grace: how far past nextUpdate; default 24h */
+    int64_t deadline_ms;                      /* all fetching of one decision; default 5000 */
+    bool ocsp, crl;                           /* sources used, default both; OCSP first */
+    bool ocsp_nonce;                          /* default false */
+    bool ocsp_sha256;                         /* hash tried first in a certID; default SHA-1 */
+    char *responder, *responder_cert; /* configured OCSP responder and its certificate; "" */
+    bool unknown_to_crl;              /* "unknown" goes on to the CRL; default: refuses */
+    bool must_staple;                 /* RFC 7633 is honoured; default false */
+    struct sl_conf_strings order;     /* "staple", "cache", "ocsp", "crl"; empty: so */
     struct sl_conf_strings eku; /* allowed EKU OIDs or names; empty: ipsecIKE, any, or absent */
     uint16_t min_rsa_bits;      /* default 2048 */
+    uint16_t min_ec_bits;       /* default 256 */
+    struct sl_conf_strings signature; /* algorithms of certificates; empty: all not weak */
+    enum sl_profile profile;          /* default rfc5280 */
+    struct sl_conf_strings policy;    /* user-initial-policy-set, OIDs; empty: any-policy */
+    bool explicit_policy, inhibit_any_policy, inhibit_policy_mapping; /* default false */
+    uint16_t max_depth; /* intermediates that are not self-issued; 0: no limit of its own */
+    /* Not of the file; `sealane cert verify` sets them. */
+    bool any_use;          /* key usage and EKU of the end entity are not looked at */
+    bool no_intermediates; /* max_depth is 0 and counts */
+    /* Of the file again. */
+    enum sl_address_blocks
+        address_blocks; /* RFC 3779 limits the peer's selectors; default ignore */
 };
 
 /* scep NAME { ... }: an enrolment server */
@@ -130,6 +152,12 @@ struct sl_conf_child {
     bool start;                          /* bring up at start */
 };
 enum sl_auth_method { SL_METHOD_CERT, SL_METHOD_PSK }; /* AUTH_PSK is a reason */
+enum sl_ike_ocsp {                                     /* OCSP in IKE (RFC 4806): bits */
+                   SL_IKE_OCSP_NEVER = 0,
+                   SL_IKE_OCSP_REQUEST = 1, /* we ask the peer for its responses */
+                   SL_IKE_OCSP_REPLY = 2,   /* we send ours when it asks */
+                   SL_IKE_OCSP_BOTH = 3
+};
 struct sl_conf_connection {
     char *name;
     struct sl_endpoint local, remote; /* family 0: any; port 500 default */
@@ -152,6 +180,7 @@ struct sl_conf_connection {
     uint16_t fragment_size;    /* IP datagram bytes, default 1280; IPv4 and IPv6 */
     bool send_certreq;         /* default true */
     bool send_cert_always;     /* default true */
+    enum sl_ike_ocsp ocsp;     /* default both */
     int64_t rekey_s;           /* IKE SA, default 4h */
     int64_t reauth_s;          /* 0: never (default) */
     int64_t dpd_s;             /* liveness check after so much silence, default 30; 0: never */
@@ -185,6 +214,15 @@ struct sl_conf_authority {
     bool legacy;         /* single DES, 3DES and SHA-1 taken from SCEP clients; default false */
 };
 
+/* fetch { ... }: what the fetch process may connect to for URIs that certificates name */
+struct sl_conf_fetch {
+    struct sl_conf_strings allow, deny; /* prefixes; the longest decides */
+    struct sl_conf_strings rewrite;     /* "FROM=TO", URIs */
+    char *proxy;                        /* http://HOST:PORT; "" : none */
+    struct sl_conf_strings no_proxy;    /* hosts, .domains, prefixes, "*" */
+    uint64_t max_crl_bytes;             /* default 64 MiB */
+};
+
 struct sl_config {
     char *file; /* path it was read from, for messages */
     /* daemon { ... } */
@@ -205,9 +243,10 @@ struct sl_config {
     int64_t half_open_s;               /* default 30 */
     unsigned worker_threads;           /* default 2 */
     /* datapath { ... } */
-    char *tun_name;      /* default "sealane0" */
-    uint16_t mtu;        /* of TUN; 0: derived from the outer link, default 1400 */
-    bool install_routes; /* default true */
+    char *tun_name;                      /* default "sealane0" */
+    uint16_t mtu;                        /* of TUN; 0: derived from the outer link, default 1400 */
+    bool install_routes;                 /* default true */
+    uint32_t table, rule_priority, mark; /* of policy routing */
     /* audit { ... } */
     char *audit_dir; /* default state_dir/audit */
 
@@ -228,6 +267,7 @@ struct sl_config {
     struct sl_conf_shunt *shunt;
     size_t shunt_n;
     struct sl_conf_authority authority;
+    struct sl_conf_fetch fetch;
 };
 
 /*

@@ -56,7 +56,8 @@ struct sl_decision_ask {
     struct sl_id id_local;              /* ours, as sent or asked for by the peer; type 0: none */
     struct sl_bytes cert[SL_CHAIN_MAX]; /* DER, [0] the end entity */
     size_t cert_n;
-    struct sl_bytes ocsp;          /* DER OCSPResponse handed over in IKE (RFC 4806), or empty */
+    struct sl_bytes ocsp[SL_CHAIN_MAX]; /* DER OCSPResponses handed over in IKE (RFC 4806) */
+    size_t ocsp_n;
     enum sl_possession possession; /* NOT_ASKED: policy test, never an accept of an SA */
     enum sl_sig sig;               /* of signature */
     struct sl_bytes octets;        /* signed octets (RFC 7296 2.15) */
@@ -82,6 +83,15 @@ struct sl_verdict {
     int64_t reask_utc_s;        /* when the answer should be asked anew at the latest; 0: never */
     uint64_t record;            /* audit record number that holds the evidence; 0: not recorded */
     struct sl_grant grant;
+};
+
+/* An OCSP response of one of our own certificates, to be handed over in IKE (RFC 4806 4.2). */
+#define SL_STAPLE_MAX_BYTES 8192
+struct sl_staple {
+    uint8_t depth;            /* of the certificate in our chain, 0: the end entity */
+    uint32_t valid_s;         /* from now until its nextUpdate */
+    uint8_t responder[20];    /* SHA-1 of its signer's SubjectPublicKeyInfo (RFC 4806 4.1) */
+    struct sl_bytes response; /* DER, 1 to SL_STAPLE_MAX_BYTES */
 };
 
 /* ---- the decider: what all decisions of a gateway share ------------------------------------------
@@ -111,6 +121,8 @@ struct sl_question { /* views valid until the next call into the decider */
     /* FETCH: http(s) GET, or POST when content_type is not NULL; ldap(s): the value of the URI's attribute */
     const char *uri;
     const char *content_type, *accept;
+    const char *etag, *modified; /* of what is held, NULL: none; then answer_unchanged is allowed */
+    bool from_cert;              /* the URI comes from a certificate, not from the configuration */
     struct sl_bytes body;
     size_t max_bytes;
     /* SEARCH in a configured ldap directory: at most two entries are needed */
@@ -140,6 +152,12 @@ SL_MUST_USE enum sl_rc sl_decider_intermediates(struct sl_decider *d, const char
 SL_MUST_USE enum sl_rc sl_decider_crl(struct sl_decider *d, const char *trust,
                                       struct sl_bytes pem_or_der, const char *what,
                                       struct sl_err *err);
+/* A CRL file that is there no more. */
+void sl_decider_crl_gone(struct sl_decider *d, const char *trust, const char *what);
+/* The certificate of the section's configured OCSP responder. */
+SL_MUST_USE enum sl_rc sl_decider_responder(struct sl_decider *d, const char *trust,
+                                            struct sl_bytes pem_or_der, const char *what,
+                                            struct sl_err *err);
 /* The content of an LDIF directory, replacing what was there; the old stays when this fails. */
 SL_MUST_USE enum sl_rc sl_decider_ldif(struct sl_decider *d, const char *directory,
                                        struct sl_bytes text, const char *what, struct sl_err *err);
@@ -151,10 +169,33 @@ SL_MUST_USE enum sl_rc sl_decider_anchor_hashes(const struct sl_decider *d, cons
 SL_MUST_USE enum sl_rc sl_decider_start(struct sl_decider *d, const struct sl_decision_ask *ask,
                                         struct sl_now now, void *ctx, struct sl_decision **out,
                                         struct sl_err *err);
+/*
+ * Validation alone: path, revocation and, where one is given, the ID's binding, under a trust section
+ * and without a connection. It ends as decisions do; what passes ends in SL_AUTH_NOT_ASKED, on which
+ * nothing can be built. The evidence has "trust", "path", "policies", "candidates", "revocation" and,
+ * with an ID, "binding".
+ */
+struct sl_validate_ask {
+    const char *trust;                  /* configured section */
+    struct sl_bytes cert[SL_CHAIN_MAX]; /* DER, [0] the end entity */
+    size_t cert_n;
+    struct sl_bytes ocsp[SL_CHAIN_MAX]; /* DER OCSPResponses at hand */
+    size_t ocsp_n;
+    const struct sl_id *id; /* NULL: not looked at */
+};
+SL_MUST_USE enum sl_rc sl_decider_validate(struct sl_decider *d, const struct sl_validate_ask *ask,
+                                           struct sl_now now, void *ctx, struct sl_decision **out,
+                                           struct sl_err *err);
 bool sl_decider_next(struct sl_decider *d,
                      struct sl_question *q); /* false: no more questions now */
+/* SL_UNSUPPORTED: the server is there and does not take such a request (405 and the like). */
 void sl_decider_answer_fetch(struct sl_decider *d, uint64_t id, enum sl_rc rc, const char *text,
                              struct sl_bytes body, struct sl_now now);
+/* Before answer_fetch: what the server calls the version it sends ("" : nothing). */
+void sl_decider_answer_version(struct sl_decider *d, uint64_t id, const char *etag,
+                               const char *modified);
+/* Instead of answer_fetch: what is held is what the server has (HTTP status 304). */
+void sl_decider_answer_unchanged(struct sl_decider *d, uint64_t id, struct sl_now now);
 /* entries are taken (copied); NULL or none with SL_OK: nothing found. */
 void sl_decider_answer_search(struct sl_decider *d, uint64_t id, enum sl_rc rc, const char *text,
                               const struct sl_entries *entries, struct sl_now now);
@@ -180,11 +221,36 @@ json_t *sl_decision_evidence(const struct sl_decision *decision);
 /* The same told in lines of text, for `policy test` and `audit show`. */
 SL_MUST_USE bool sl_decision_story(struct sl_buf *out, const json_t *evidence);
 
+/*
+ * Our own certificates' OCSP responses, fetched before a peer asks for them and refreshed at about
+ * half their life. chain and decider are borrowed and must be there for every look; its issuers are
+ * looked for in the chain itself and among the decider's anchors and intermediates. trust: whose
+ * deadline and nonce rule hold for fetching.
+ */
+struct sl_own;
+struct sl_certs;
+struct sl_own_status {
+    struct sl_staple staple[SL_CHAIN_MAX]; /* fresh ones; views valid until the next call */
+    size_t n;
+    const char *revoked; /* one of our certificates that its responder calls revoked; NULL: none */
+};
+SL_MUST_USE enum sl_rc sl_own_new(struct sl_own **out, struct sl_decider *d, const char *trust,
+                                  const struct sl_certs *chain, struct sl_err *err);
+void sl_own_free(struct sl_own *own);
+SL_AUTO_DEFINE(sl_own)
+/* What is at hand; starts what is to be fetched. Called about once a second; never waits. */
+void sl_own_look(struct sl_own *own, struct sl_now now, struct sl_own_status *out);
+
 /* True once after a CRL, an OCSP response or a directory changed: ask live SAs again. */
 bool sl_decider_changed(struct sl_decider *d);
 /* Fetch all revocation data in use anew and forget directory answers (something was revoked). */
 void sl_decider_refresh(struct sl_decider *d, struct sl_now now);
-/* The revocation cache as bytes for the disk; what is read back is verified before it is used. */
+/*
+ * The cache as bytes for the disk; what is read back is verified before it is used. Large CRLs are
+ * not in it: save_next gives each that has changed, and the name of its file; false: no more.
+ */
+#define SL_CACHE_NAME 40
+bool sl_decider_save_next(struct sl_decider *d, char name[SL_CACHE_NAME], struct sl_buf *out);
 SL_MUST_USE enum sl_rc sl_decider_save(struct sl_decider *d, struct sl_buf *out,
                                        struct sl_err *err);
 SL_MUST_USE enum sl_rc sl_decider_load(struct sl_decider *d, struct sl_bytes in, struct sl_now now,

@@ -103,6 +103,14 @@ SL_MUST_USE enum sl_rc sl_ike_credential(struct sl_ike *ike, const char *identit
 SL_MUST_USE enum sl_rc sl_ike_anchors(struct sl_ike *ike, const char *trust, struct sl_bytes hashes,
                                       struct sl_err *err);
 
+/*
+ * The OCSP responses that are at hand for a credential's chain, replacing those before (n 0: none);
+ * copied, and dropped with the credential. A peer that asks (RFC 4806) gets for each certificate the
+ * first that a responder it named has signed, else the first, as long as it is valid.
+ */
+SL_MUST_USE enum sl_rc sl_ike_staples(struct sl_ike *ike, int64_t now_ns, const char *identity,
+                                      const struct sl_staple *v, size_t n, struct sl_err *err);
+
 /* A datagram from the wire; on port 4500 without its non-ESP marker. Never fails: bad input counts. */
 void sl_ike_packet(struct sl_ike *ike, int64_t now_ns, const struct sl_endpoint *local,
                    const struct sl_endpoint *remote, struct sl_bytes data);
@@ -121,6 +129,13 @@ void sl_ike_child_soft(struct sl_ike *ike, int64_t now_ns, uint64_t child_id);
 void sl_ike_child_hard(struct sl_ike *ike, int64_t now_ns, uint64_t child_id);
 void sl_ike_child_seen(struct sl_ike *ike, int64_t now_ns,
                        uint64_t child_id); /* an authentic inbound packet came */
+/*
+ * An authentic packet of the child, newer than all before, came from another outer address than its
+ * remote one: where the peer is behind a NAT and we are not, the IKE SA and its children move there
+ * (RFC 7296 2.23), and the peer is asked whether it hears us.
+ */
+void sl_ike_child_heard(struct sl_ike *ike, int64_t now_ns, uint64_t child_id,
+                        const struct sl_endpoint *remote);
 void sl_ike_child_install_failed(struct sl_ike *ike, int64_t now_ns, uint64_t child_id,
                                  enum sl_rc rc);
 

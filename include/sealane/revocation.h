@@ -32,8 +32,10 @@ struct sl_bytes sl_crl_authority_key(const struct sl_crl *crl);
 
 /* What all CRLs looked at so far say about one certificate. All zero to begin with. */
 struct sl_crl_status {
-    uint16_t reasons;            /* 6.3.3 reasons_mask; SL_REASONS_ALL: nothing is left to ask */
-    bool stale;                  /* a list that counted is past its nextUpdate */
+    uint16_t reasons; /* 6.3.3 reasons_mask; SL_REASONS_ALL: nothing is left to ask */
+    bool stale;       /* a list that counted is past its nextUpdate */
+    bool
+        no_key_usage; /* a list that counted is of an issuer without keyUsage: 6.3.3 (f) allows it */
     struct sl_rev_answer answer; /* revoked at once; else times of the list that ends first */
 };
 struct sl_crl_use {
@@ -51,17 +53,19 @@ struct sl_crl_use {
  * RFC 5280 6.3.3 (b) to (l) for one list: issuer, scope (IDP against each distribution point),
  * reasons, key usage, signature, times, entry with certificateIssuer. Adds what it finds to status.
  * SL_OK: it counted (perhaps status->stale); REVOCATION_INVALID: it does not count, status unchanged;
- * REVOCATION_STALE only for a delta that is past its nextUpdate (the complete list then counts alone
- * when given without it).
+ * REVOCATION_STALE only for a delta that is past its nextUpdate and does not revoke. When a call with
+ * a delta fails, the complete list may still count alone when given without it. Once revoked, status
+ * stays as it is.
  */
 SL_MUST_USE enum sl_rc sl_crl_apply(struct sl_crl_status *status, const struct sl_crl_use *use,
                                     struct sl_err *err);
 
 /*
  * OCSP with a delegate that must itself be looked up (RFC 6960 4.2.2.2.1): as sl_ocsp_check, but a
- * delegate without id-pkix-ocsp-nocheck is handed out in *delegate (a reference) with SL_OK, and the
- * answer counts only once the caller has found the delegate not revoked. extra: a responder that
- * configuration trusts for this CA (RFC 6960 4.2.2.2 case 1), or NULL.
+ * delegate without id-pkix-ocsp-nocheck is handed out in *delegate (a reference) with SL_OK or
+ * REVOCATION_STALE, and the answer counts only once the caller has found the delegate not revoked;
+ * else *delegate is NULL then. extra: a responder that configuration trusts for this CA (RFC 6960
+ * 4.2.2.2 case 1), or NULL.
  */
 SL_MUST_USE enum sl_rc sl_ocsp_check_delegated(struct sl_bytes der, const struct sl_cert *cert,
                                                const struct sl_cert *issuer,

@@ -13,6 +13,7 @@
 int64_t sl_clock_mono_ns(void); /* CLOCK_MONOTONIC */
 int64_t sl_clock_utc_s(void);   /* CLOCK_REALTIME */
 int64_t sl_clock_utc_ns(void);
+int64_t sl_clock_cpu_ns(void); /* CLOCK_THREAD_CPUTIME_ID, for budgets of work */
 
 #define SL_TIME_TEXT 32
 /* "2026-11-23T17:20:30Z" (RFC 3339); returns out, which holds SL_TIME_TEXT bytes. */

@@ -28,6 +28,7 @@
 #define STRUCT_datapath   struct sl_config
 #define STRUCT_audit      struct sl_config
 #define STRUCT_authority  struct sl_config
+#define STRUCT_fetch      struct sl_config
 #define STRUCT_trust      struct sl_conf_trust
 #define STRUCT_scep       struct sl_conf_scep
 #define STRUCT_identity   struct sl_conf_identity
@@ -47,6 +48,7 @@
 #define TYPE_SANS(rule)        "list of names"
 #define TYPE_ATTRS(rule)       "list of attribute=pattern"
 #define TYPE_PREFIXES(rule)    "list of prefixes"
+#define TYPE_REWRITES(rule)    "list of URI=URI"
 #define TYPE_URL(rule)         "URL " rule
 #define TYPE_FINGERPRINT(rule) "SHA-256 in hex"
 #define TYPE_KEYALG(rule)      "key algorithm"
@@ -162,7 +164,8 @@ static const struct conf_kind_info kinds[CONF_KINDS] = {
         KIND(connection, true, CONF_NO_KIND, ROW_connection_local, ROW_child_local_ts),
     [CONF_child] = KIND(child, true, CONF_connection, ROW_child_local_ts, ROW_shunt_action),
     [CONF_shunt] = KIND(shunt, true, CONF_NO_KIND, ROW_shunt_action, ROW_authority_enabled),
-    [CONF_authority] = KIND(authority, false, CONF_NO_KIND, ROW_authority_enabled, ROW_END),
+    [CONF_authority] = KIND(authority, false, CONF_NO_KIND, ROW_authority_enabled, ROW_fetch_allow),
+    [CONF_fetch] = KIND(fetch, false, CONF_NO_KIND, ROW_fetch_allow, ROW_END),
 };
 _Static_assert(ROW_child_local_ts - ROW_connection_local < CONF_KEYS_MAX,
                "the largest section fits");

@@ -2,6 +2,7 @@
  * Rules between keys: references exist, choices bring what they need, numbers fit together. Each
  * message says what to write.
  */
+#include "sealane/certs.h"
 #include "src/base/config_impl.h"
 #include "src/base/config_nearest.h"
 
@@ -88,6 +89,9 @@ static void check_global(const struct here *daemon, const struct here *ike,
               "not the name of a network device; expected 1 to %d characters without "
               "\"/\", \":\", \"%%\" or space",
               IFNAMSIZ - 1);
+    if (c->table >= 253 && c->table <= 255)
+        VALUE(datapath, "table", "is %u, one of the kernel's own tables (default, main, local)",
+              c->table);
     if (c->user_base > UINT32_MAX - 16)
         VALUE(daemon, "user_base", "too large: one user per role follows it");
     if (c->run_dir && strlen(c->run_dir) > 80)
@@ -99,6 +103,61 @@ static void check_global(const struct here *daemon, const struct here *ike,
         VALUE(daemon, "run_dir", "is empty");
 }
 
+/* Each word once, and only words that are known. */
+static void check_order(const struct here *h, const struct sl_conf_strings *order)
+{
+    static const char *const words[] = { "staple", "cache", "ocsp", "crl" };
+    for (size_t i = 0; i < order->n; i++) {
+        bool known = false, again = false;
+        for (size_t k = 0; k < SL_ARRAY_LEN(words); k++)
+            known = known || strcmp(order->v[i], words[k]) == 0;
+        for (size_t k = 0; k < i; k++)
+            again = again || strcmp(order->v[i], order->v[k]) == 0;
+        char shown[64];
+        sl_printable(shown, sizeof(shown), sl_str(order->v[i]));
+        if (!known || again)
+            VALUE(h, "order", "\"%s\" %s; expected staple, cache, ocsp and crl, each at most once",
+                  shown, known ? "is there twice" : "is not known");
+    }
+}
+
+/* Each a known algorithm; the message names the nearest, and all of them. */
+static void check_signatures(const struct here *h, const struct sl_conf_strings *names)
+{
+    for (size_t i = 0; i < names->n; i++) {
+        if (sl_signature_valid(names->v[i]))
+            continue;
+        struct sl_nearest near = { .word = names->v[i] };
+        char all[300] = "", shown[64];
+        size_t used = 0;
+        const char *one;
+        for (size_t k = 0; (one = sl_signature_name(k)) && used < sizeof(all); k++) {
+            sl_nearest_try(&near, one);
+            int n = snprintf(all + used, sizeof(all) - used, "%s%s", k ? ", " : "", one);
+            used += n > 0 ? (size_t)n : 0;
+        }
+        sl_printable(shown, sizeof(shown), sl_str(names->v[i]));
+        VALUE(h, "signature", "\"%s\" is not known%s%s%s; expected some of %s", shown,
+              near.best ? "; nearest: \"" : "", near.best ? near.best : "", near.best ? "\"" : "",
+              all);
+    }
+}
+
+static void check_uris(const struct here *h, const struct sl_conf_strings *uris)
+{
+    static const char *const schemes[] = { "http://", "https://", "ldap://", "ldaps://" };
+    for (size_t i = 0; i < uris->n; i++) {
+        bool known = false;
+        for (size_t k = 0; k < SL_ARRAY_LEN(schemes); k++)
+            known = known || strncasecmp(uris->v[i], schemes[k], strlen(schemes[k])) == 0;
+        char shown[100];
+        sl_printable(shown, sizeof(shown), sl_str(uris->v[i]));
+        if (!known)
+            VALUE(h, "intermediate_uri",
+                  "\"%s\" is not fetched; expected http://, https://, ldap:// or ldaps://", shown);
+    }
+}
+
 static void check_trust(const struct here *h, const struct sl_conf_trust *t,
                         const struct sl_config *c)
 {
@@ -108,9 +167,16 @@ static void check_trust(const struct here *h, const struct sl_conf_trust *t,
                 h->x, SL_CONFIG_REFERENCE, line_of(h, "anchor"), h->s, "anchor",
                 "\"authority\" is the embedded CA, which is not enabled; expected a file, or a "
                 "section authority { enabled = yes }");
-    if (t->revocation == SL_REVOCATION_HARD && !t->ocsp && !t->crl && !t->crls.n)
+    if (t->revocation == SL_REVOCATION_HARD && !t->ocsp && !t->crl && !t->crls.n && !*t->crl_dir)
         VALUE(h, "revocation",
               "hard with ocsp = no, crl = no and no crl_file would refuse every peer");
+    check_order(h, &t->order);
+    check_uris(h, &t->intermediate_uris);
+    check_signatures(h, &t->signature);
+    if (*t->responder && !t->ocsp)
+        VALUE(h, "responder", "given with ocsp = no, so it would never be asked");
+    if (*t->responder_cert && !*t->responder)
+        VALUE(h, "responder_cert", "given without responder");
 }
 
 static void check_identity(const struct here *h, const struct sl_conf_identity *i)
@@ -307,6 +373,7 @@ void conf_check(struct conf_ctx *x, struct sl_config *c)
         case CONF_datapath:
         case CONF_audit:
         case CONF_authority:
+        case CONF_fetch:
         case CONF_KINDS:
             break;
         }

@@ -23,6 +23,7 @@ enum conf_type {
     CONF_SANS,
     CONF_ATTRS,
     CONF_PREFIXES,
+    CONF_REWRITES,
     CONF_URL,
     CONF_FINGERPRINT,
     CONF_KEYALG,
@@ -59,6 +60,7 @@ enum conf_kind { /* of section, in the order of the key table */
                  CONF_child,
                  CONF_shunt,
                  CONF_authority,
+                 CONF_fetch,
                  CONF_KINDS,
                  CONF_NO_KIND = CONF_KINDS,
 };

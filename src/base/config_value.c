@@ -249,6 +249,29 @@ static bool check_attr(const char *v)
     return eq && eq > v && eq[1];
 }
 
+/* The length of a scheme that is fetched, with "://"; 0: v begins with none. */
+static size_t fetched_scheme(const char *v)
+{
+    static const char *const schemes[] = { "http://", "https://", "ldap://", "ldaps://" };
+    for (size_t i = 0; i < SL_ARRAY_LEN(schemes); i++)
+        if (strncasecmp(v, schemes[i], strlen(schemes[i])) == 0)
+            return strlen(schemes[i]);
+    return 0;
+}
+
+/* FROM=TO; FROM may hold "=" itself, so the border is the first one that a scheme follows. */
+static bool check_rewrite(const char *v)
+{
+    size_t from = fetched_scheme(v), to = 0;
+    const char *eq = v + from;
+    for (const char *c = v; *c; c++)
+        if ((unsigned char)*c <= 0x20 || (unsigned char)*c >= 0x7f)
+            return false;
+    while (from && (eq = strchr(eq, '=')) && !(to = fetched_scheme(eq + 1)))
+        eq++;
+    return to && eq[1 + to] && eq[1 + to] != '/' && v[from] != '/' && v[from] != '=';
+}
+
 static const char *element_wrong(const struct conf_key *key, const char *v)
 {
     struct sl_prefix prefix;
@@ -259,6 +282,11 @@ static const char *element_wrong(const struct conf_key *key, const char *v)
         return check_san(v) ? NULL : "dns:NAME, ip:ADDRESS or email:NAME@DOMAIN";
     case CONF_ATTRS:
         return check_attr(v) ? NULL : "attribute=pattern";
+    case CONF_REWRITES:
+        return check_rewrite(v)
+                   ? NULL
+                   : "FROM=TO, both URIs that begin with http://, https://, ldap:// or "
+                     "ldaps:// and name a host, as http://crl.corp/=http://mirror/";
     case CONF_PREFIXES:
         return sl_prefix_parse(&prefix, v)
                    ? NULL
@@ -470,6 +498,7 @@ static bool set_one(struct conf_ctx *x, const struct conf_place *at, const struc
     case CONF_ANCHORS:
     case CONF_SANS:
     case CONF_ATTRS:
+    case CONF_REWRITES:
     case CONF_PREFIXES:
     case CONF_TS_LIST:
     case CONF_IKE:
@@ -487,6 +516,7 @@ bool conf_type_is_list(enum conf_type type)
     case CONF_ANCHORS:
     case CONF_SANS:
     case CONF_ATTRS:
+    case CONF_REWRITES:
     case CONF_PREFIXES:
     case CONF_TS_LIST:
     case CONF_IKE:
@@ -530,6 +560,7 @@ void conf_value_clear(const struct conf_key *key, void *base)
     case CONF_ANCHORS:
     case CONF_SANS:
     case CONF_ATTRS:
+    case CONF_REWRITES:
     case CONF_PREFIXES:
         memcpy(&s, field(key, base), sizeof(s));
         for (size_t i = 0; i < s.n; i++)

@@ -29,6 +29,11 @@ int64_t sl_clock_utc_s(void)
     return clock_ns(CLOCK_REALTIME) / SL_NS_PER_S;
 }
 
+int64_t sl_clock_cpu_ns(void)
+{
+    return clock_ns(CLOCK_THREAD_CPUTIME_ID);
+}
+
 char *sl_time_text(char out[SL_TIME_TEXT], int64_t utc_s)
 {
     time_t t = (time_t)utc_s;

@@ -47,6 +47,12 @@ void decider_wake(struct sl_decider *d, struct wait **waiting, struct sl_now now
     d->busy = outer;
 }
 
+void decider_change(struct sl_decider *d)
+{
+    d->changed = true;
+    d->generation++;
+}
+
 void decider_timer(struct sl_decider *d, int64_t at_ns)
 {
     if (at_ns < d->timer_ns)
@@ -84,8 +90,10 @@ enum sl_rc sl_decider_new(struct sl_decider **out, const struct sl_config *confi
     d->dir = calloc(config->directory_n + 1, sizeof(*d->dir));
     if (!d->trust || !d->dir)
         return SL_FAIL_MEM(err);
-    for (size_t i = 0; i < config->trust_n; i++)
+    for (size_t i = 0; i < config->trust_n; i++) {
         d->trust[i].conf = &config->trust[i];
+        d->trust[i].index = i;
+    }
     for (size_t i = 0; i < config->directory_n; i++) {
         struct directory *dir = &d->dir[i];
         dir->conf = &config->directory[i];
@@ -117,6 +125,7 @@ void sl_decider_free(struct sl_decider *d)
         struct trust *t = &d->trust[i];
         sl_certs_clear(&t->anchors);
         sl_certs_clear(&t->intermediates);
+        sl_certs_clear(&t->responder);
         for (size_t k = 0; k < t->crl_n; k++) {
             free(t->crl[k].what);
             sl_crl_free(t->crl[k].crl);
@@ -125,6 +134,7 @@ void sl_decider_free(struct sl_decider *d)
     }
     for (size_t i = 0; d->dir && i < d->config->directory_n; i++)
         sl_entries_clear(&d->dir[i].all);
+    memo_free(d);
     free(d->trust);
     free(d->dir);
     free(d);
@@ -147,7 +157,7 @@ enum sl_rc sl_decider_anchors(struct sl_decider *d, const char *trust, struct sl
     if (!t)
         return SL_NOT_FOUND;
     SL_TRY(sl_certs_load(&t->anchors, in, what, err));
-    d->changed = true;
+    decider_change(d);
     return SL_OK;
 }
 
@@ -182,7 +192,35 @@ enum sl_rc sl_decider_crl(struct sl_decider *d, const char *trust, struct sl_byt
     }
     sl_crl_free(t->crl[k].crl);
     t->crl[k].crl = sl_steal(&crl);
-    d->changed = true;
+    decider_change(d);
+    return SL_OK;
+}
+
+void sl_decider_crl_gone(struct sl_decider *d, const char *trust, const char *what)
+{
+    struct trust *t = find_trust(d, trust, NULL);
+    for (size_t k = 0; t && k < t->crl_n; k++) {
+        if (strcmp(t->crl[k].what, what) != 0)
+            continue;
+        free(t->crl[k].what);
+        sl_crl_free(t->crl[k].crl);
+        t->crl[k] = t->crl[--t->crl_n];
+        decider_change(d);
+        return;
+    }
+}
+
+enum sl_rc sl_decider_responder(struct sl_decider *d, const char *trust, struct sl_bytes in,
+                                const char *what, struct sl_err *err)
+{
+    struct trust *t = find_trust(d, trust, err);
+    struct sl_certs certs = { 0 };
+    if (!t)
+        return SL_NOT_FOUND;
+    SL_TRY(sl_certs_load(&certs, in, what, err));
+    sl_certs_clear(&t->responder);
+    t->responder = certs;
+    decider_change(d);
     return SL_OK;
 }
 
@@ -198,7 +236,7 @@ enum sl_rc sl_decider_ldif(struct sl_decider *d, const char *directory, struct s
     struct sl_entries all = { 0 };
     SL_TRY(sl_ldif_read(&all, text, what, err));
     if (!dir->loaded || !sl_entries_eq(&all, &dir->all))
-        d->changed = true;
+        decider_change(d);
     sl_entries_clear(&dir->all);
     dir->all = all;
     dir->loaded = true;
@@ -218,18 +256,31 @@ enum sl_rc sl_decider_anchor_hashes(const struct sl_decider *d, const char *trus
 }
 
 /* ---- questions ---------------------------------------------------------------------------------------- */
-static void fetch_question(struct sl_question *q, struct source *s)
+static void fetch_question(const struct sl_decider *d, struct sl_question *q, struct source *s)
 {
     *q = (struct sl_question){ .type = SL_ASK_FETCH,
                                .id = s->question,
                                .timeout_ms = s->deadline_ms,
                                .uri = s->uri,
-                               .body = sl_buf_bytes(&s->request),
-                               .max_bytes = SL_CRL_MAX_BYTES };
+                               .from_cert = !s->configured,
+                               .max_bytes = d->config->fetch.max_crl_bytes
+                                                ? (size_t)d->config->fetch.max_crl_bytes
+                                                : SL_CRL_MAX_BYTES };
     if (s->kind == SOURCE_OCSP) {
-        q->content_type = "application/ocsp-request";
         q->accept = "application/ocsp-response";
         q->max_bytes = SL_OCSP_MAX_BYTES;
+        if (s->get) {
+            q->uri = s->get;
+        } else {
+            q->content_type = "application/ocsp-request";
+            q->body = sl_buf_bytes(&s->request);
+        }
+    } else if (s->kind == SOURCE_CERT) {
+        q->max_bytes = (size_t)SL_CERT_MAX_BYTES * 4;
+    }
+    if (s->have && s->kind != SOURCE_OCSP) {
+        q->etag = *s->etag ? s->etag : NULL;
+        q->modified = *s->modified ? s->modified : NULL;
     }
     s->asked = true;
 }
@@ -255,8 +306,8 @@ bool sl_decider_next(struct sl_decider *d, struct sl_question *q)
     if (d->to_ask == 0)
         return false;
     for (struct source *s = decider_source(d, NULL); s; s = decider_source(d, s)) {
-        if (s->question && !s->asked) {
-            fetch_question(q, s);
+        if (s->question && !s->asked && !s->held) {
+            fetch_question(d, q, s);
             d->to_ask--;
             return true;
         }
@@ -284,15 +335,39 @@ bool sl_decider_next(struct sl_decider *d, struct sl_question *q)
     return false;
 }
 
+static struct source *asked_for(const struct sl_decider *d, uint64_t id)
+{
+    struct source *s = id ? decider_source(d, NULL) : NULL;
+    while (s && s->question != id)
+        s = decider_source(d, s);
+    return s;
+}
+
 void sl_decider_answer_fetch(struct sl_decider *d, uint64_t id, enum sl_rc rc, const char *text,
                              struct sl_bytes body, struct sl_now now)
 {
-    for (struct source *s = decider_source(d, NULL); s; s = decider_source(d, s)) {
-        if (id && s->question == id) {
-            source_answer(d, s, rc, text, body, now);
-            return;
-        }
-    }
+    struct source *s = asked_for(d, id);
+    if (s)
+        source_answer(d, s, rc, text, body, now);
+}
+
+void sl_decider_answer_version(struct sl_decider *d, uint64_t id, const char *etag,
+                               const char *modified)
+{
+    struct source *s = asked_for(d, id);
+    if (!s)
+        return;
+    snprintf(s->new_etag, sizeof(s->new_etag), "%s",
+             strlen(etag) < sizeof(s->new_etag) ? etag : "");
+    snprintf(s->new_modified, sizeof(s->new_modified), "%s",
+             strlen(modified) < sizeof(s->new_modified) ? modified : "");
+}
+
+void sl_decider_answer_unchanged(struct sl_decider *d, uint64_t id, struct sl_now now)
+{
+    struct source *s = asked_for(d, id);
+    if (s)
+        source_unchanged(d, s, now);
 }
 
 void sl_decider_answer_search(struct sl_decider *d, uint64_t id, enum sl_rc rc, const char *text,
@@ -391,72 +466,5 @@ void sl_decider_refresh(struct sl_decider *d, struct sl_now now)
     }
     decider_timer(d, now.mono_ns);
     sl_decider_tick(d, now);
-    d->changed = true; /* directory answers are asked for by the decisions themselves */
-}
-
-/* ---- status ------------------------------------------------------------------------------------------------ */
-static void put_time(json_t *o, const char *key, int64_t utc_s)
-{
-    char when[SL_TIME_TEXT];
-    if (utc_s)
-        json_object_set_new(o, key, json_string(sl_time_text(when, utc_s)));
-}
-
-json_t *sl_decider_status(const struct sl_decider *d, struct sl_now now)
-{
-    json_t *root = json_object(), *trusts = json_array(), *sources = json_array(),
-           *dirs = json_array();
-    for (size_t i = 0; i < d->config->trust_n; i++) {
-        const struct trust *t = &d->trust[i];
-        json_t *anchors = json_array();
-        for (size_t k = 0; k < t->anchors.n; k++)
-            json_array_append_new(anchors, json_string(sl_cert_name(t->anchors.v[k])));
-        json_array_append_new(trusts,
-                              json_pack("{s:s, s:o}", "name", t->conf->name, "anchors", anchors));
-    }
-    for (struct source *s = decider_source(d, NULL); s; s = decider_source(d, s)) {
-        json_t *o = json_pack("{s:s, s:s, s:s}", "kind", s->kind == SOURCE_CRL ? "crl" : "ocsp",
-                              "uri", s->uri, "issuer", sl_cert_subject(s->issuer));
-        if (s->cert)
-            json_object_set_new(o, "cert", json_string(sl_cert_name(s->cert)));
-        if (s->have) {
-            int64_t next = s->crl ? sl_crl_next_update(s->crl) : s->answer.next_update;
-            put_time(o, "this_update", s->crl ? sl_crl_this_update(s->crl) : s->answer.this_update);
-            put_time(o, "next_update", next);
-            put_time(o, "fetched", s->fetched_utc_s);
-            json_object_set_new(o, "fresh", json_boolean(now.utc_s <= next));
-            if (s->crl) {
-                json_object_set_new(o, "entries", json_integer((json_int_t)sl_crl_entries(s->crl)));
-                json_object_set_new(o, "number", json_string(sl_crl_number(s->crl)));
-            }
-        }
-        json_object_set_new(o, "fetching", json_boolean(s->question != 0));
-        if (s->rc != SL_OK) {
-            json_object_set_new(o, "reason", json_string(sl_rc_name(s->rc)));
-            json_object_set_new(o, "error", json_string(s->error));
-            put_time(o, "failing_since", s->since_utc_s);
-        }
-        json_array_append_new(sources, o);
-    }
-    for (size_t i = 0; i < d->config->directory_n; i++) {
-        const struct directory *dir = &d->dir[i];
-        bool ldif = dir->conf->type == SL_DIRECTORY_LDIF;
-        json_t *o =
-            json_pack("{s:s, s:s}", "name", dir->conf->name, "type", ldif ? "ldif" : "ldap");
-        if (ldif)
-            json_object_set_new(o, "entries", json_integer((json_int_t)dir->all.n));
-        unsigned failing = 0;
-        for (struct search *s = decider_search(d, NULL); s; s = decider_search(d, s)) {
-            if (s->dir == dir && s->rc != SL_OK) {
-                failing++;
-                json_object_set_new(o, "error", json_string(s->error));
-            }
-        }
-        json_object_set_new(o, "failing", json_integer(failing));
-        json_array_append_new(dirs, o);
-    }
-    json_object_set_new(root, "trust", trusts);
-    json_object_set_new(root, "sources", sources);
-    json_object_set_new(root, "directories", dirs);
-    return root;
+    decider_change(d); /* directory answers are asked for by the decisions themselves */
 }

@@ -78,6 +78,7 @@ static void stop_waiting(struct sl_decision *x)
     for (size_t i = 0; i < SL_PATH_MAX; i++)
         ident_wait_off(&x->check[i].wait);
     ident_wait_off(&x->search_wait);
+    ident_wait_off(&x->issuer_wait);
     if (x->psk_question && !x->psk_asked)
         x->decider->to_ask--;
     x->psk_question = 0;
@@ -89,11 +90,14 @@ static bool copy_ask(struct sl_decision *x, const struct sl_decision_ask *ask)
     x->ask = *ask;
     if (x->ask.cert_n > SL_CHAIN_MAX)
         x->ask.cert_n = SL_CHAIN_MAX;
-    struct sl_bytes *views[SL_CHAIN_MAX + 3];
+    if (x->ask.ocsp_n > SL_CHAIN_MAX)
+        x->ask.ocsp_n = SL_CHAIN_MAX;
+    struct sl_bytes *views[2 * SL_CHAIN_MAX + 2];
     size_t n = 0, total = 0;
     for (size_t i = 0; i < x->ask.cert_n; i++)
         views[n++] = &x->ask.cert[i];
-    views[n++] = &x->ask.ocsp;
+    for (size_t i = 0; i < x->ask.ocsp_n; i++)
+        views[n++] = &x->ask.ocsp[i];
     views[n++] = &x->ask.octets;
     views[n++] = &x->ask.auth;
     for (size_t i = 0; i < n; i++)
@@ -112,6 +116,22 @@ static bool copy_ask(struct sl_decision *x, const struct sl_decision_ask *ask)
     return true;
 }
 
+/* What only the search and the status of its paths needed. */
+static void clear_paths(struct sl_decision *x)
+{
+    revocation_reset(x);
+    sl_path_finder_free(x->finder);
+    x->finder = NULL;
+    for (size_t i = 0; i < x->refused_n; i++)
+        for (size_t k = 0; k < x->refused[i].n; k++)
+            sl_cert_free(x->refused[i].cert[k]);
+    x->refused_n = 0;
+    json_decref(x->refusal.path);
+    json_decref(x->refusal.policies);
+    json_decref(x->refusal.revocation);
+    x->refusal = (struct path_refusal){ 0 };
+}
+
 void sl_decision_free(struct sl_decision *x)
 {
     if (!x)
@@ -120,6 +140,7 @@ void sl_decision_free(struct sl_decision *x)
         stop_waiting(x);
         unlink_decision(x);
     }
+    clear_paths(x);
     sl_path_clear(&x->path);
     sl_entries_clear(&x->entries);
     sl_buf_wipe(&x->psk_mac);
@@ -153,6 +174,8 @@ static void finish(struct sl_decision *x, const char *word)
 {
     struct sl_decider *d = x->decider;
     struct sl_verdict *v = &x->verdict;
+    if (x->finder && !json_object_get(x->evidence, "candidates"))
+        put(x->evidence, "candidates", path_candidates(x));
     put_text(x->evidence, "verdict", word);
     put_text(x->evidence, "reason", sl_rc_name(v->rc));
     put_text(x->evidence, "text", v->text);
@@ -161,6 +184,7 @@ static void finish(struct sl_decision *x, const char *word)
     if (x->entry)
         snprintf(v->entry, sizeof(v->entry), "%s", x->entry->dn);
     stop_waiting(x);
+    clear_paths(x);
     unlink_decision(x);
     x->phase = PHASE_DONE;
     x->finished = true;
@@ -189,34 +213,40 @@ static void reask_by(struct sl_decision *x, int64_t utc_s)
 }
 
 /* ---- 1. path (RFC 5280 6.1) ------------------------------------------------------------------------------ */
-static bool step_path(struct sl_decision *x, struct sl_now now, struct sl_err *err)
+static void put_presented(struct sl_decision *x)
 {
-    const struct sl_conf_trust *conf = x->trust->conf;
-    struct sl_path_params params = { .anchors = &x->trust->anchors,
-                                     .intermediates = &x->trust->intermediates,
-                                     .peer = x->ask.cert,
-                                     .peer_n = x->ask.cert_n,
-                                     .now_utc_s = now.utc_s,
-                                     .min_rsa_bits = conf->min_rsa_bits,
-                                     .eku = (const char *const *)conf->eku.v,
-                                     .eku_n = conf->eku.n };
-    put_text(x->evidence, "trust", conf->name);
-    if (sl_path_build(&x->path, &params, err) != SL_OK) {
-        SL_AUTO(sl_cert) *leaf = NULL;
-        if (x->ask.cert_n && sl_cert_read(&leaf, x->ask.cert[0], NULL) == SL_OK) {
-            put(x->evidence, "presented", json_pack("[o]", cert_json(leaf)));
-            snprintf(x->verdict.subject, sizeof(x->verdict.subject), "%s", sl_cert_subject(leaf));
-        }
-        return false;
+    SL_AUTO(sl_cert) *leaf = NULL;
+    if (x->ask.cert_n && sl_cert_read(&leaf, x->ask.cert[0], NULL) == SL_OK) {
+        put(x->evidence, "presented", json_pack("[o]", cert_json(leaf)));
+        snprintf(x->verdict.subject, sizeof(x->verdict.subject), "%s", sl_cert_subject(leaf));
     }
-    json_t *path = json_array();
+}
+
+/* A path was found: it is looked at from here on. */
+static void take_path(struct sl_decision *x)
+{
+    json_t *path = json_array(), *policies = json_array();
     for (size_t i = 0; i < x->path.n; i++) {
         json_array_append_new(path, cert_json(x->path.cert[i]));
         reask_by(x, sl_cert_not_after(x->path.cert[i]) + 1);
     }
+    for (size_t i = 0; i < x->path.policy_n; i++)
+        json_array_append_new(policies, json_string(x->path.policy[i]));
     put(x->evidence, "path", path);
+    put(x->evidence, "policies", policies);
     x->has_path = &x->path;
-    return true;
+}
+
+static bool step_path(struct sl_decision *x, struct sl_now now, bool *waiting, struct sl_err *err)
+{
+    put_text(x->evidence, "trust", x->trust->conf->name);
+    if (path_advance(x, now, waiting, err)) {
+        take_path(x);
+        return true;
+    }
+    if (!*waiting)
+        put_presented(x);
+    return false;
 }
 
 /* ---- 2. revocation --------------------------------------------------------------------------------------- */
@@ -243,9 +273,53 @@ static json_t *check_json(const struct sl_decision *x, size_t i, struct sl_now n
     return o;
 }
 
+/* Remembers why this path is refused; the first one is the best, and the one that is told. */
+static void keep_refusal(struct sl_decision *x, const struct sl_err *err)
+{
+    struct path_refusal *r = &x->refusal;
+    if (!r->there) {
+        r->there = true;
+        r->rc = err->rc;
+        snprintf(r->text, sizeof(r->text), "%s", sl_err_text(err));
+        r->path = json_incref(json_object_get(x->evidence, "path"));
+        r->policies = json_incref(json_object_get(x->evidence, "policies"));
+        r->revocation = json_incref(json_object_get(x->evidence, "revocation"));
+    }
+    struct path_verdict *v = &x->refused[x->refused_n++];
+    v->n = x->path.n;
+    for (size_t i = 0; i < x->path.n; i++)
+        v->cert[i] = sl_cert_ref(x->path.cert[i]);
+    v->rc = err->rc;
+    snprintf(v->text, sizeof(v->text), "%s", sl_err_text(err));
+}
+
+/* Revocation refuses the path: is there another? False: waiting for nothing, refused for good. */
+static bool next_path(struct sl_decision *x, struct sl_err *err)
+{
+    struct sl_err none;
+    sl_err_reset(&none);
+    keep_refusal(x, err);
+    x->has_path = NULL;
+    revocation_reset(x);
+    sl_path_clear(&x->path);
+    x->reask_utc_s = 0;
+    if (x->refused_n < IDENT_PATHS_MAX &&
+        sl_path_finder_next(x->finder, &x->path, &none) == SL_OK) {
+        take_path(x);
+        return true;
+    }
+    put(x->evidence, "path", json_incref(x->refusal.path));
+    put(x->evidence, "policies", json_incref(x->refusal.policies));
+    put(x->evidence, "revocation", json_incref(x->refusal.revocation));
+    snprintf(x->verdict.subject, sizeof(x->verdict.subject), "%s",
+             sl_cert_subject(x->refused[0].cert[0]));
+    sl_err_reset(err);
+    (void)SL_FAIL(err, x->refusal.rc, "%s", x->refusal.text);
+    return false;
+}
+
 /* The certificate whose failure is told first: the end entity, then upwards. */
-static bool step_revocation(struct sl_decision *x, struct sl_now now, bool *waiting,
-                            struct sl_err *err)
+static bool judge_path(struct sl_decision *x, struct sl_now now, bool *waiting, struct sl_err *err)
 {
     const struct sl_conf_trust *conf = x->trust->conf;
     size_t n = x->path.n - 1; /* the anchor is not asked about */
@@ -293,7 +367,42 @@ static bool step_revocation(struct sl_decision *x, struct sl_now now, bool *wait
     return true;
 }
 
+static bool step_revocation(struct sl_decision *x, struct sl_now now, bool *waiting,
+                            struct sl_err *err)
+{
+    while (!judge_path(x, now, waiting, err)) {
+        if (*waiting || !next_path(x, err))
+            return false;
+        sl_err_reset(err);
+    }
+    put(x->evidence, "candidates", path_candidates(x));
+    memo_keep(x, now);
+    return true;
+}
+
 /* ---- 3. the ID's binding (RFC 4945 3.1) --------------------------------------------------------------------- */
+static void put_binding(struct sl_decision *x)
+{
+    json_t *o = json_object();
+    put_text(o, "rule", x->match.rule);
+    put_text(o, "value", x->match.value);
+    put(x->evidence, "binding", o);
+    x->has_binding = &x->match;
+}
+
+/* Validation alone: the ID, where one is asked about. */
+static bool step_name(struct sl_decision *x, struct sl_err *err)
+{
+    char text[SL_ID_TEXT];
+    if (!x->with_id)
+        return true;
+    put_text(x->evidence, "id", sl_id_text(text, &x->ask.id));
+    if (sl_id_in_cert(&x->ask.id, x->path.cert[0], NULL, &x->match, err) != SL_OK)
+        return false;
+    put_binding(x);
+    return true;
+}
+
 static bool step_binding(struct sl_decision *x, struct sl_err *err)
 {
     const struct sl_conf_connection *conn = x->conn;
@@ -321,11 +430,7 @@ static bool step_binding(struct sl_decision *x, struct sl_err *err)
                       sl_id_text(text, id), conn->name, sl_id_text(want, &conn->id_remote));
         return false;
     }
-    json_t *o = json_object();
-    put_text(o, "rule", x->match.rule);
-    put_text(o, "value", x->match.value);
-    put(x->evidence, "binding", o);
-    x->has_binding = &x->match;
+    put_binding(x);
     return true;
 }
 
@@ -535,6 +640,23 @@ static json_t *grant_json(const struct sl_grant *g)
     return o;
 }
 
+/* The certificate's address blocks as a further limit; err keeps the rule's words unless it fails. */
+static bool restrict_grant(struct sl_decision *x, struct sl_err *err)
+{
+    struct sl_err why;
+    json_t *blocks = NULL;
+    if (x->conn->auth != SL_METHOD_CERT ||
+        x->trust->conf->address_blocks != SL_ADDRESS_BLOCKS_RESTRICT)
+        return true;
+    sl_err_reset(&why);
+    bool ok = blocks_restrict(&x->path, &x->grant, &blocks, &why) == SL_OK;
+    if (blocks)
+        put(x->evidence, "address_blocks", blocks);
+    if (!ok)
+        *err = why;
+    return ok;
+}
+
 static bool step_policy(struct sl_decision *x, struct sl_err *err)
 {
     bool cert = x->conn->auth == SL_METHOD_CERT;
@@ -554,10 +676,11 @@ static bool step_policy(struct sl_decision *x, struct sl_err *err)
         snprintf(x->verdict.rule, sizeof(x->verdict.rule), "%s", rule->name);
     }
     put_text(o, "text", sl_err_text(err));
-    if (rc == SL_OK)
+    bool granted = rc == SL_OK && restrict_grant(x, err);
+    if (granted)
         put(o, "grant", grant_json(&x->grant));
     put(x->evidence, "policy", o);
-    if (rc != SL_OK)
+    if (!granted)
         return false;
     x->policy_proof = (struct policy_proof){ .rule = rule };
     x->has_policy = &x->policy_proof;
@@ -620,13 +743,14 @@ static void say_accept(struct sl_decision *x, const char *text)
 static bool step(struct sl_decision *x, struct sl_now now, bool *waiting, struct sl_err *err)
 {
     *waiting = false;
+    bool psk = !x->validation && x->conn->auth == SL_METHOD_PSK;
     switch (x->phase) {
     case PHASE_PATH:
-        return x->conn->auth == SL_METHOD_PSK || step_path(x, now, err);
+        return psk || memo_recall(x, now) || step_path(x, now, waiting, err);
     case PHASE_REVOCATION:
-        return x->conn->auth == SL_METHOD_PSK || step_revocation(x, now, waiting, err);
+        return psk || x->recalled || step_revocation(x, now, waiting, err);
     case PHASE_BINDING:
-        return step_binding(x, err);
+        return x->validation ? step_name(x, err) : step_binding(x, err);
     case PHASE_POSSESSION:
         return step_possession(x, now, waiting, err);
     case PHASE_DIRECTORY:
@@ -650,6 +774,12 @@ void decision_advance(struct sl_decision *x, struct sl_now now)
                 refuse_err(x, &err);
             return;
         }
+        if (x->validation && x->phase == PHASE_BINDING) {
+            x->verdict.rc = SL_AUTH_NOT_ASKED; /* never an acceptance */
+            x->verdict.reask_utc_s = x->reask_utc_s;
+            finish(x, "good");
+            return;
+        }
         if (x->phase == PHASE_POLICY) {
             say_accept(x, sl_err_text(&err)); /* the rule's words */
             return;
@@ -662,6 +792,8 @@ int64_t decision_timer_ns(const struct sl_decision *x)
 {
     int64_t at = INT64_MAX;
     switch (x->phase) {
+    case PHASE_PATH:
+        return x->issuer_ns ? x->issuer_ns : at;
     case PHASE_REVOCATION:
         for (size_t i = 0; i < x->path.n; i++)
             if (!x->check[i].done && x->check[i].step_ns && x->check[i].step_ns < at)
@@ -671,7 +803,6 @@ int64_t decision_timer_ns(const struct sl_decision *x)
         return x->psk_ns ? x->psk_ns : at;
     case PHASE_DIRECTORY:
         return x->search_ns ? x->search_ns : at;
-    case PHASE_PATH:
     case PHASE_BINDING:
     case PHASE_POLICY:
     case PHASE_DONE:
@@ -719,28 +850,38 @@ static bool admit(struct sl_decision *x, struct sl_err *err)
     return true;
 }
 
-enum sl_rc sl_decider_start(struct sl_decider *d, const struct sl_decision_ask *ask,
-                            struct sl_now now, void *ctx, struct sl_decision **out,
-                            struct sl_err *err)
+/* A running decision whose ask is copied; NULL: no memory. */
+static struct sl_decision *begin(struct sl_decider *d, const struct sl_decision_ask *ask, void *ctx)
 {
     struct sl_decision *x = calloc(1, sizeof(*x));
     if (!x)
-        return SL_FAIL_MEM(err);
+        return NULL;
     x->evidence = json_object();
     if (!x->evidence || !copy_ask(x, ask)) {
         sl_decision_free(x);
-        return SL_FAIL_MEM(err);
+        return NULL;
     }
     x->decider = d;
     x->ctx = ctx;
     for (size_t i = 0; i < SL_PATH_MAX; i++)
         x->check[i].wait.decision = x;
     x->search_wait.decision = x;
+    x->issuer_wait.decision = x;
     x->next = d->running;
     x->place = &d->running;
     if (x->next)
         x->next->place = &x->next;
     d->running = x;
+    return x;
+}
+
+enum sl_rc sl_decider_start(struct sl_decider *d, const struct sl_decision_ask *ask,
+                            struct sl_now now, void *ctx, struct sl_decision **out,
+                            struct sl_err *err)
+{
+    struct sl_decision *x = begin(d, ask, ctx);
+    if (!x)
+        return SL_FAIL_MEM(err);
     put_ask(x);
     if (out)
         *out = x;
@@ -750,5 +891,35 @@ enum sl_rc sl_decider_start(struct sl_decider *d, const struct sl_decision_ask *
         decision_advance(x, now);
     else
         refuse_err(x, &why);
+    return SL_OK;
+}
+
+enum sl_rc sl_decider_validate(struct sl_decider *d, const struct sl_validate_ask *ask,
+                               struct sl_now now, void *ctx, struct sl_decision **out,
+                               struct sl_err *err)
+{
+    struct sl_decision_ask whole = { .possession = SL_POSSESSION_NOT_ASKED, .cert_n = ask->cert_n };
+    memcpy(whole.cert, ask->cert, sizeof(whole.cert));
+    memcpy(whole.ocsp, ask->ocsp, sizeof(whole.ocsp));
+    whole.ocsp_n = ask->ocsp_n;
+    if (ask->id)
+        whole.id = *ask->id;
+    struct sl_decision *x = begin(d, &whole, ctx);
+    if (!x)
+        return SL_FAIL_MEM(err);
+    x->validation = true;
+    x->with_id = ask->id != NULL;
+    if (out)
+        *out = x;
+    for (size_t i = 0; i < d->config->trust_n; i++)
+        if (strcmp(d->config->trust[i].name, ask->trust) == 0)
+            x->trust = &d->trust[i];
+    if (x->trust) {
+        decision_advance(x, now);
+        return SL_OK;
+    }
+    char why[128];
+    snprintf(why, sizeof(why), "trust section %.64s does not exist", ask->trust);
+    refuse(x, SL_CONFIG_REFERENCE, why);
     return SL_OK;
 }

@@ -31,6 +31,42 @@ static bool path_lines(struct sl_buf *out, const json_t *list, const char *label
     return ok;
 }
 
+/* "candidate    CN=gw-a (serial 4d) < CN=Sub (serial 29): REVOKED: ..." */
+static bool candidate_lines(struct sl_buf *out, const json_t *evidence)
+{
+    const json_t *list = json_object_get(evidence, "candidates");
+    size_t i, k;
+    json_t *c, *name;
+    bool ok = true;
+    json_array_foreach(list, i, c)
+    {
+        bool found = strcmp(text_of(c, "reason"), "OK") == 0;
+        if (found && json_array_size(list) == 1)
+            break; /* the path itself tells it */
+        ok = ok && sl_buf_printf(out, "%-12s ", "candidate");
+        json_array_foreach(json_object_get(c, "certs"), k, name) ok =
+            ok && sl_buf_printf(out, "%s%s", k ? " < " : "", json_string_value(name));
+        ok = ok && sl_buf_printf(out, ": %s%s%s\n", found ? "valid" : text_of(c, "reason"),
+                                 *text_of(c, "text") ? ": " : "", text_of(c, "text"));
+    }
+    return ok;
+}
+
+static bool policy_line(struct sl_buf *out, const json_t *evidence)
+{
+    size_t i;
+    json_t *p;
+    bool ok = true;
+    const json_t *list = json_object_get(evidence, "policies");
+    json_array_foreach(list, i, p)
+    {
+        const char *oid = json_string_value(p);
+        ok = ok && sl_buf_printf(out, i ? ", %s" : "policies     %s",
+                                 strcmp(oid, "2.5.29.32.0") == 0 ? "any" : oid);
+    }
+    return ok && (i == 0 || sl_buf_put_str(out, "\n"));
+}
+
 static bool revocation_lines(struct sl_buf *out, const json_t *evidence)
 {
     size_t i;
@@ -52,6 +88,19 @@ static bool revocation_lines(struct sl_buf *out, const json_t *evidence)
     return ok;
 }
 
+/* "blocks       10.1.0.0/16, 2001:db8::/32 (RFC 3779)" */
+static bool blocks_line(struct sl_buf *out, const json_t *evidence)
+{
+    const json_t *list = json_object_get(evidence, "address_blocks"), *b;
+    bool ok = true;
+    if (!list)
+        return true;
+    ok = sl_buf_printf(out, "%-12s %s", "blocks", json_array_size(list) ? "" : "none");
+    for (size_t i = 0; ok && (b = json_array_get(list, i)); i++)
+        ok = sl_buf_printf(out, "%s%s", i ? ", " : "", json_string_value(b));
+    return ok && sl_buf_put_str(out, " (RFC 3779)\n");
+}
+
 bool sl_decision_story(struct sl_buf *out, const json_t *e)
 {
     const json_t *binding = json_object_get(e, "binding"), *dir = json_object_get(e, "directory"),
@@ -63,7 +112,8 @@ bool sl_decision_story(struct sl_buf *out, const json_t *e)
               line(out, "remote", text_of(e, "remote")) &&
               line(out, "method", text_of(e, "method")) &&
               path_lines(out, json_object_get(e, "presented"), "presented") &&
-              path_lines(out, json_object_get(e, "path"), "path") && revocation_lines(out, e);
+              path_lines(out, json_object_get(e, "path"), "path") && policy_line(out, e) &&
+              candidate_lines(out, e) && revocation_lines(out, e);
     if (ok && binding)
         ok = sl_buf_printf(out, "%-12s %s: %s\n", "binding", text_of(binding, "rule"),
                            text_of(binding, "value"));
@@ -75,5 +125,5 @@ bool sl_decision_story(struct sl_buf *out, const json_t *e)
                            *text_of(dir, "text") ? "; " : "", text_of(dir, "text"));
     if (ok && policy)
         ok = line(out, "policy", text_of(policy, "text"));
-    return ok && line(out, "ask again", text_of(e, "ask_again"));
+    return ok && blocks_line(out, e) && line(out, "ask again", text_of(e, "ask_again"));
 }

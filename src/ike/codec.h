@@ -213,12 +213,19 @@ bool ike_cert_read(struct ike_cert *cert, struct sl_bytes body) SL_MUST_USE; /* 
 void ike_put_cert(struct ike_wr *c, uint8_t encoding, struct sl_bytes data);
 /*
  * The peer's X.509 certificates in their order (the first holds the key of AUTH, RFC 7296 3.6), and
- * its OCSP response (empty: none). Other encodings are passed over. SL_IKE_MALFORMED: a broken CERT;
+ * the OCSP responses that came with them (RFC 4806 3.1). Other encodings are passed over, and so are
+ * responses that repeat one, are larger than IKE_OCSP_MAX or more than SL_CHAIN_MAX: what is in them
+ * is help, and without it revocation is looked up as ever. SL_IKE_MALFORMED: a broken CERT;
  * SL_TOO_LARGE: more than SL_CHAIN_MAX certificates.
  */
-SL_MUST_USE enum sl_rc ike_certs_collect(const struct ike_payloads *list,
-                                         struct sl_bytes cert[SL_CHAIN_MAX], size_t *n,
-                                         struct sl_bytes *ocsp, struct sl_err *err);
+#define IKE_OCSP_MAX 16384
+struct ike_certs {
+    struct sl_bytes cert[SL_CHAIN_MAX], ocsp[SL_CHAIN_MAX];
+    size_t cert_n, ocsp_n;
+    size_t ocsp_skipped;
+};
+SL_MUST_USE enum sl_rc ike_certs_collect(struct ike_certs *out, const struct ike_payloads *list,
+                                         struct sl_err *err);
 /* CERTREQ: data may be empty; with X509_SIGNATURE a whole number of hashes. */
 bool ike_certreq_read(struct ike_cert *req, struct sl_bytes body) SL_MUST_USE;
 void ike_put_certreq(struct ike_wr *c, uint8_t encoding, struct sl_bytes data);

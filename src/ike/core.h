@@ -8,6 +8,7 @@
  *   exchange.c  what all exchanges need: questions, sending, responding, failing
  *   conn.c      configured connections: lookup, keeping up, commands
  *   cred.c      our certificates and the anchors' hashes
+ *   staple.c    OCSP responses of our certificates, and what the peer asks for (RFC 4806)
  *   v2/         the exchanges' tables and handlers
  *
  * An IKE SA has at most one exchange of ours (out) and one of the peer's (in) at a time, as the
@@ -42,7 +43,9 @@
 #define IKE_RETRY_NS          (4 * SL_NS_PER_S) /* after TEMPORARY_FAILURE, plus jitter */
 #define IKE_BACKOFF_MIN_NS    (2 * SL_NS_PER_S) /* connections to be kept up: doubles up to */
 #define IKE_BACKOFF_MAX_NS    (300 * SL_NS_PER_S)
-#define IKE_SPI_ANSWERS_PER_S 10 /* INVALID_IKE_SPI and INVALID_MAJOR_VERSION */
+#define IKE_STAPLES_BYTES     8192 /* OCSP responses sent in one message; peers read little more */
+#define IKE_RESPONDERS_MAX    64   /* responders named by a peer that are looked at */
+#define IKE_SPI_ANSWERS_PER_S 10   /* INVALID_IKE_SPI and INVALID_MAJOR_VERSION */
 
 struct ike_isa;
 struct ike_xchg;
@@ -105,9 +108,10 @@ struct ike_setup {
     unsigned cookies, ke_retries;
     enum sl_rc hint_rc; /* an unprotected refusal that may be forged */
     char hint[SL_ERR_TEXT_MAX];
-    int64_t hint_ns;      /* believed then; 0: none */
-    uint32_t peer_hashes; /* RFC 7427 hashes, IKE_HASH_BITs */
-    bool peer_certreq;
+    int64_t hint_ns;              /* believed then; 0: none */
+    uint32_t peer_hashes;         /* RFC 7427 hashes, IKE_HASH_BITs */
+    bool peer_certreq, peer_ocsp; /* the peer asks for our certificates, for their OCSP responses */
+    struct sl_buf peer_responders;    /* key hashes of the OCSP responders it trusts; empty: any */
     struct sl_buf id_ours, id_theirs; /* bodies of the ID payloads */
     struct ike_auth_choice auth;
     struct sl_buf ours_sig;     /* AUTH data made from the answer */
@@ -196,7 +200,8 @@ struct ike_isa {
     struct sl_endpoint reply_local, reply_remote; /* where the request being answered came from */
     bool natt;                                    /* on port 4500 */
     bool nat_local, nat_remote, natt_supported;
-    bool fragment; /* RFC 7383 agreed */
+    bool peer_may_move; /* it is behind a NAT, and we are not, whatever we pretend */
+    bool fragment;      /* RFC 7383 agreed */
 
     struct sl_suite suite;
     enum sl_prf prf;
@@ -269,6 +274,12 @@ struct ike_conn {
 
 /* ---- credentials ------------------------------------------------------------------------------------- */
 #define IKE_CRED_IDS 16
+struct ike_staple {
+    uint8_t depth; /* of its certificate in the chain */
+    int64_t until_ns;
+    uint8_t responder[IKE_CERTREQ_HASH_LEN];
+    struct sl_buf response;
+};
 struct ike_cred {
     struct ike_cred *next;
     char identity[SL_NAME_MAX], key[SL_NAME_MAX];
@@ -278,6 +289,9 @@ struct ike_cred {
     uint16_t bits;
     struct sl_id id[IKE_CRED_IDS]; /* subjectAltNames, then the subject */
     size_t id_n;
+    struct ike_staple staple[SL_CHAIN_MAX];
+    size_t staple_n;
+    bool told_none; /* a peer asked when there was none, and it was said */
 };
 struct ike_anchor {
     struct ike_anchor *next;
@@ -447,10 +461,21 @@ void conn_credential(struct sl_ike *ike,
 void conns_settle(struct sl_ike *ike);
 
 /* ---- cred.c --------------------------------------------------------------------------------------------------- */
-const struct ike_cred *cred_find(const struct sl_ike *ike, const char *identity);
+struct ike_cred *cred_find(const struct sl_ike *ike, const char *identity);
 struct sl_bytes cred_cert(const struct ike_cred *cred, size_t i);
 struct sl_bytes anchor_hashes(const struct sl_ike *ike, const char *trust); /* empty: none known */
 void creds_free(struct sl_ike *ike);
+
+/* ---- staple.c ------------------------------------------------------------------------------------------------- */
+void staples_clear(struct ike_cred *cred);
+/* What the peer's CERTREQ payloads ask for, into s; those of an earlier message are forgotten. */
+enum sl_rc certreqs_take(struct ike_setup *s, const struct ike_payloads *list,
+                         struct sl_err *err) SL_MUST_USE;
+/* Does a connection ask for the peer's OCSP responses? */
+bool staple_wanted(const struct sl_ike *ike, const struct sl_conf_connection *conf);
+void put_ocsp_request(struct ike_wr *c);
+/* Our responses, where the peer asked for them and as far as they are at hand and fresh. */
+void put_staples(struct ike_wr *c, struct ike_xchg *x);
 
 /* ---- v2 --------------------------------------------------------------------------------------------------------- */
 extern const struct ike_table ike_init_initiator, ike_init_responder;

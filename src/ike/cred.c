@@ -10,9 +10,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-const struct ike_cred *cred_find(const struct sl_ike *ike, const char *identity)
+struct ike_cred *cred_find(const struct sl_ike *ike, const char *identity)
 {
-    const struct ike_cred *c = ike->creds;
+    struct ike_cred *c = ike->creds;
     while (c && strcmp(c->identity, identity) != 0)
         c = c->next;
     return c;
@@ -29,6 +29,7 @@ static void cred_free(struct ike_cred *c)
     if (!c)
         return;
     sl_buf_clear(&c->der);
+    staples_clear(c);
     free(c);
 }
 

@@ -43,6 +43,7 @@ static void setup_free(struct ike_setup *s)
     sl_buf_clear(&s->id_ours);
     sl_buf_clear(&s->id_theirs);
     sl_buf_clear(&s->ours_sig);
+    sl_buf_clear(&s->peer_responders);
     free(s->verdict);
     free(s);
 }

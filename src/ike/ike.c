@@ -142,17 +142,10 @@ static struct ike_isa *find_sa(struct sl_ike *ike, const struct ike_hdr *h)
     return sa;
 }
 
-/*
- * An authentic message came from another address or port than before: the peer's NAT has changed its
- * mapping. Only a peer behind a NAT may move so, and only by a message that is new (RFC 7296 2.23).
- */
-static void follow_peer(struct ike_isa *sa, const struct sl_endpoint *local,
-                        const struct sl_endpoint *remote)
+/* Sends what is for the peer to its new address from now on, of all its children, too. */
+static void move_peer(struct ike_isa *sa, const struct sl_endpoint *local,
+                      const struct sl_endpoint *remote, const char *told_by)
 {
-    if (sl_endpoint_eq(&sa->remote, remote) && sl_endpoint_eq(&sa->local, local))
-        return;
-    if (sa->state != ISA_SETUP && !sa->nat_remote)
-        return;
     char from[SL_ENDPOINT_TEXT], to[SL_ENDPOINT_TEXT];
     sl_endpoint_text(from, &sa->remote);
     sl_endpoint_text(to, remote);
@@ -163,7 +156,22 @@ static void follow_peer(struct ike_isa *sa, const struct sl_endpoint *local,
         return; /* the change to port 4500 */
     for (const struct ike_child *c = sa->children; c; c = c->next)
         child_move((struct ike_child *)c);
-    ike_event(sa->ike, SL_IKE_EV_PEER_MOVED, sa, NULL, SL_OK, "from %s to %s", from, to);
+    ike_event(sa->ike, SL_IKE_EV_PEER_MOVED, sa, NULL, SL_OK, "from %s to %s, by %s", from, to,
+              told_by);
+}
+
+/*
+ * An authentic message came from another address or port than before: the peer's NAT has changed its
+ * mapping. SPEC RFC7296-2.23 SHOULD: a host that is not behind a NAT follows its peer, by what is new
+ * and authentic; one behind a NAT does not, since it could be led astray.
+ */
+static void follow_peer(struct ike_isa *sa, const struct sl_endpoint *local,
+                        const struct sl_endpoint *remote)
+{
+    if (sl_endpoint_eq(&sa->remote, remote) && sl_endpoint_eq(&sa->local, local))
+        return;
+    if (sa->state == ISA_SETUP || sa->peer_may_move)
+        move_peer(sa, local, remote, "IKE");
 }
 
 /* The request again: its response again, once for each whole request (RFC 7383 2.6.1). */
@@ -472,6 +480,20 @@ void sl_ike_child_seen(struct sl_ike *ike, int64_t now_ns, uint64_t child_id)
         c->sa->seen_ns = ike->now_ns;
         if (c->state == CHILD_UP)
             child_outbound(c);
+    }
+    conns_settle(ike);
+}
+
+void sl_ike_child_heard(struct sl_ike *ike, int64_t now_ns, uint64_t child_id,
+                        const struct sl_endpoint *remote)
+{
+    struct ike_child *c = child_of(ike, now_ns, child_id);
+    if (c && (c->sa->state == ISA_UP || c->sa->state == ISA_REKEYED) && c->sa->peer_may_move &&
+        c->sa->natt && c->sa->remote.addr.family == remote->addr.family &&
+        !sl_endpoint_eq(&c->sa->remote, remote)) {
+        move_peer(c->sa, &c->sa->local, remote, "ESP");
+        /* does the peer hear us there? Its answer also shows where IKE comes from now */
+        c->sa->want_liveness = true;
     }
     conns_settle(ike);
 }

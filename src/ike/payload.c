@@ -74,25 +74,34 @@ void ike_put_cert(struct ike_wr *c, uint8_t encoding, struct sl_bytes data)
     ike_wr_close(c, mark);
 }
 
-enum sl_rc ike_certs_collect(const struct ike_payloads *list, struct sl_bytes cert[SL_CHAIN_MAX],
-                             size_t *n, struct sl_bytes *ocsp, struct sl_err *err)
+static void add_ocsp(struct ike_certs *out, struct sl_bytes response)
 {
-    size_t found = 0;
-    struct sl_bytes response = { 0 };
+    bool known = response.len > IKE_OCSP_MAX || out->ocsp_n == SL_CHAIN_MAX;
+    for (size_t i = 0; i < out->ocsp_n && !known; i++)
+        known = sl_bytes_eq(out->ocsp[i], response);
+    if (known)
+        out->ocsp_skipped++;
+    else
+        out->ocsp[out->ocsp_n++] = response;
+}
+
+enum sl_rc ike_certs_collect(struct ike_certs *out, const struct ike_payloads *list,
+                             struct sl_err *err)
+{
+    struct ike_certs found = { 0 };
     for (const struct ike_payload *p = NULL; (p = ike_payloads_next(list, IKE_P_CERT, p));) {
         struct ike_cert c;
         if (!ike_cert_read(&c, p->body))
             return SL_FAIL(err, SL_IKE_MALFORMED, "CERT payload is empty");
-        if (c.encoding == IKE_CERT_OCSP && response.len == 0)
-            response = c.data;
+        if (c.encoding == IKE_CERT_OCSP)
+            add_ocsp(&found, c.data);
         if (c.encoding != IKE_CERT_X509_SIGNATURE)
             continue;
-        if (found == SL_CHAIN_MAX)
+        if (found.cert_n == SL_CHAIN_MAX)
             return SL_FAIL(err, SL_TOO_LARGE, "peer sent more than %d certificates", SL_CHAIN_MAX);
-        cert[found++] = c.data;
+        found.cert[found.cert_n++] = c.data;
     }
-    *n = found;
-    *ocsp = response;
+    *out = found;
     return SL_OK;
 }
 

@@ -29,15 +29,27 @@ enum ike_rx ike_window_classify(const struct ike_window *w, bool response, uint3
     return IKE_RX_OLD;
 }
 
-/* Doubling, capped, with up to 10 % added so that peers of a lost gateway do not march in step. */
-static int64_t interval_ns(const struct ike_retry *retry, unsigned sent, const struct sl_rng *rng)
+/* Doubling, capped. */
+static int64_t interval_ms(const struct ike_retry *retry, unsigned sent)
 {
     int64_t ms = retry->first_ms > 0 ? retry->first_ms : 1;
     for (unsigned i = 1; i < sent && ms < IKE_RETRY_MAX_MS; i++)
         ms *= 2;
-    if (ms > IKE_RETRY_MAX_MS)
-        ms = IKE_RETRY_MAX_MS;
-    const int64_t ns = ms * SL_NS_PER_MS;
+    return ms > IKE_RETRY_MAX_MS ? IKE_RETRY_MAX_MS : ms;
+}
+
+int64_t ike_retry_span_ms(const struct ike_retry *retry)
+{
+    int64_t ms = 0;
+    for (unsigned sent = 1; sent <= retry->tries + 1; sent++)
+        ms += interval_ms(retry, sent);
+    return ms;
+}
+
+/* With up to 10 % added so that peers of a lost gateway do not march in step. */
+static int64_t interval_ns(const struct ike_retry *retry, unsigned sent, const struct sl_rng *rng)
+{
+    const int64_t ns = interval_ms(retry, sent) * SL_NS_PER_MS;
     return ns + (int64_t)sl_rng_below(rng, (uint64_t)(ns / 10 + 1));
 }
 

@@ -35,6 +35,9 @@ struct ike_window {
     struct ike_datagrams rx; /* response to rx_next - 1 */
 };
 
+/* How long a request without any answer is tried, jitter left out. */
+int64_t ike_retry_span_ms(const struct ike_retry *retry);
+
 enum ike_rx {
     IKE_RX_NEW = 1, /* a request to act upon, or the response awaited */
     IKE_RX_AGAIN,   /* the last request again: send the cached response */

@@ -154,9 +154,13 @@ static enum sl_rc make_dirs(const struct sl_config *c, const uint32_t *uid, cons
 }
 
 /* ---- UDP and raw sockets ----------------------------------------------------------------------- */
-/* Tells the local address of each packet; room for bursts. */
-static void tune(int fd, int family)
+/* Tells the local address of each packet; room for bursts; past the tunnel's routes (rules.h). */
+static void tune(int fd, int family, uint32_t mark)
 {
+    if (setsockopt(fd, SOL_SOCKET, SO_MARK, &mark, sizeof(mark)) < 0)
+        sl_warn("mark of our own packets: %s; no remote selector may cover the peer's own address",
+                strerror(errno));
+
     int one = 1, size = RECEIVE_BUF;
     if (family == AF_INET)
         (void)setsockopt(fd, IPPROTO_IP, IP_PKTINFO, &one, sizeof(one));
@@ -167,7 +171,7 @@ static void tune(int fd, int family)
 }
 
 static enum sl_rc open_udp(int *out, const struct sl_addr *addr, uint16_t port, bool shared,
-                           struct sl_err *err)
+                           uint32_t mark, struct sl_err *err)
 {
     struct sl_endpoint e = { .addr = *addr, .port = port };
     struct sockaddr_storage ss;
@@ -190,7 +194,7 @@ static enum sl_rc open_udp(int *out, const struct sl_addr *addr, uint16_t port, 
         return SL_FAIL(err, SL_IO, "UDP %s: %s%s", sl_endpoint_text(text, &e), strerror(error),
                        error == EADDRINUSE ? " (another IKE daemon?)" : "");
     }
-    tune(fd, ss.ss_family);
+    tune(fd, ss.ss_family, mark);
     *out = fd;
     return SL_OK;
 }
@@ -202,15 +206,15 @@ static enum sl_rc open_family(struct proc_handouts *h, const struct sl_config *c
     const struct sl_addr *conf = v6 ? &c->listen6 : &c->listen4;
     const struct sl_addr *addr = conf->family ? conf : &any;
     int fd;
-    SL_TRY(open_udp(&fd, addr, c->port, false, err));
+    SL_TRY(open_udp(&fd, addr, c->port, false, c->mark, err));
     if (fd < 0)
         return SL_OK;
     SL_TRY(add(h, PROC_IKE, v6 ? "udp500v6" : "udp500v4", fd, err));
     /* bound in the order of ESP_STEER_IKE, ESP_STEER_ESP: what starts with four zero bytes is IKE */
-    SL_TRY(open_udp(&fd, addr, c->port_natt, true, err));
+    SL_TRY(open_udp(&fd, addr, c->port_natt, true, c->mark, err));
     if (fd >= 0)
         SL_TRY(add(h, PROC_IKE, v6 ? "udp4500v6" : "udp4500v4", fd, err));
-    SL_TRY(open_udp(&fd, addr, c->port_natt, true, err));
+    SL_TRY(open_udp(&fd, addr, c->port_natt, true, c->mark, err));
     if (fd >= 0) {
         SL_TRY(add(h, PROC_ESP, v6 ? "esp4500v6" : "esp4500v4", fd, err));
         SL_TRY(esp_steer(fd, err));
@@ -222,7 +226,7 @@ static enum sl_rc open_family(struct proc_handouts *h, const struct sl_config *c
                 strerror(errno));
         return SL_OK;
     }
-    tune(fd, family);
+    tune(fd, family, c->mark);
     return add(h, PROC_ESP, v6 ? "rawespv6" : "rawespv4", fd, err);
 }
 

@@ -389,6 +389,9 @@ static void msg_http_write(const struct msg_http *m, struct sl_wr *w)
     sl_wr_u32(w, m->max_bytes);
     sl_wr_u32(w, m->deadline_ms);
     sl_wr_u8(w, m->follow);
+    sl_wr_u8(w, m->configured);
+    wr_text(w, m->etag);
+    wr_text(w, m->last_modified);
 }
 static void msg_http_read(struct msg_http *m, struct sl_rd *r)
 {
@@ -400,6 +403,9 @@ static void msg_http_read(struct msg_http *m, struct sl_rd *r)
     m->max_bytes = sl_rd_u32(r);
     m->deadline_ms = sl_rd_u32(r);
     m->follow = rd_bool(r);
+    m->configured = rd_bool(r);
+    rd_text(r, m->etag, sizeof(m->etag));
+    rd_text(r, m->last_modified, sizeof(m->last_modified));
 }
 
 static void msg_http_reply_write(const struct msg_http_reply *m, struct sl_wr *w)
@@ -408,7 +414,10 @@ static void msg_http_reply_write(const struct msg_http_reply *m, struct sl_wr *w
     wr_text(w, m->text);
     sl_wr_u16(w, m->status);
     wr_text(w, m->content_type);
+    wr_text(w, m->etag);
+    wr_text(w, m->last_modified);
     sl_wr_part32(w, m->body);
+    sl_wr_u32(w, m->value_n);
 }
 static void msg_http_reply_read(struct msg_http_reply *m, struct sl_rd *r)
 {
@@ -416,7 +425,10 @@ static void msg_http_reply_read(struct msg_http_reply *m, struct sl_rd *r)
     rd_text(r, m->text, sizeof(m->text));
     m->status = sl_rd_u16(r);
     rd_text(r, m->content_type, sizeof(m->content_type));
+    rd_text(r, m->etag, sizeof(m->etag));
+    rd_text(r, m->last_modified, sizeof(m->last_modified));
     m->body = sl_rd_part32(r);
+    m->value_n = sl_rd_u32(r);
 }
 
 static void msg_ldap_write(const struct msg_ldap *m, struct sl_wr *w)
@@ -511,7 +523,7 @@ static void msg_decide_write(const struct sl_decision_ask *m, struct sl_wr *w)
     wr_id(w, &m->id);
     wr_id(w, &m->id_local);
     wr_list(w, m->cert, m->cert_n);
-    sl_wr_part32(w, m->ocsp);
+    wr_list(w, m->ocsp, m->ocsp_n);
     sl_wr_u8(w, (uint8_t)m->possession);
     sl_wr_u8(w, (uint8_t)m->sig);
     sl_wr_part32(w, m->octets);
@@ -527,7 +539,7 @@ static void msg_decide_read(struct sl_decision_ask *m, struct sl_rd *r)
     rd_id(r, &m->id);
     rd_id(r, &m->id_local);
     m->cert_n = rd_list(r, m->cert, SL_ARRAY_LEN(m->cert));
-    m->ocsp = sl_rd_part32(r);
+    m->ocsp_n = rd_list(r, m->ocsp, SL_ARRAY_LEN(m->ocsp));
     uint8_t possession = sl_rd_u8(r);
     if (possession < SL_POSSESSION_SIGNATURE || possession > SL_POSSESSION_NOT_ASKED)
         sl_rd_fail(r);
@@ -577,6 +589,37 @@ static void msg_credential_read(struct msg_credential *m, struct sl_rd *r)
     rd_text(r, m->identity, sizeof(m->identity));
     rd_text(r, m->key, sizeof(m->key));
     m->chain_n = rd_list(r, m->chain, SL_ARRAY_LEN(m->chain));
+}
+
+/* identity, n (2), then for each: depth (1), valid (4), responder (20), response */
+static void msg_staples_write(const struct msg_staples *m, struct sl_wr *w)
+{
+    wr_text(w, m->identity);
+    sl_wr_u16(w, (uint16_t)m->staple_n);
+    for (size_t i = 0; i < m->staple_n; i++) {
+        const struct sl_staple *s = &m->staple[i];
+        sl_wr_u8(w, s->depth);
+        sl_wr_u32(w, s->valid_s);
+        sl_wr_put(w, sl_bytes(s->responder, sizeof(s->responder)));
+        sl_wr_part32(w, s->response);
+    }
+}
+static void msg_staples_read(struct msg_staples *m, struct sl_rd *r)
+{
+    rd_text(r, m->identity, sizeof(m->identity));
+    m->staple_n = rd_count(r, SL_ARRAY_LEN(m->staple));
+    for (size_t i = 0; i < m->staple_n; i++) {
+        struct sl_staple *s = &m->staple[i];
+        s->depth = sl_rd_u8(r);
+        s->valid_s = sl_rd_u32(r);
+        const struct sl_bytes responder = sl_rd_take(r, sizeof(s->responder));
+        if (responder.len == sizeof(s->responder))
+            memcpy(s->responder, responder.p, sizeof(s->responder));
+        s->response = sl_rd_part32(r);
+        if (s->depth >= SL_CHAIN_MAX || s->response.len == 0 ||
+            s->response.len > SL_STAPLE_MAX_BYTES)
+            sl_rd_fail(r);
+    }
 }
 
 static void msg_anchors_write(const struct msg_anchors *m, struct sl_wr *w)
@@ -727,6 +770,7 @@ static void msg_route_write(const struct msg_route *m, struct sl_wr *w)
 {
     wr_addr(w, &m->prefix.addr);
     sl_wr_u8(w, m->prefix.len);
+    sl_wr_u8(w, m->near);
     wr_addr(w, &m->local_first);
     wr_addr(w, &m->local_last);
 }
@@ -734,6 +778,7 @@ static void msg_route_read(struct msg_route *m, struct sl_rd *r)
 {
     rd_addr(r, &m->prefix.addr);
     m->prefix.len = sl_rd_u8(r);
+    m->near = rd_bool(r);
     rd_addr(r, &m->local_first);
     rd_addr(r, &m->local_last);
     if (!m->prefix.addr.family || m->prefix.len > 8 * sl_addr_len(&m->prefix.addr) ||

@@ -80,13 +80,23 @@ struct msg_http {
     uint32_t max_bytes; /* of the answer's body */
     uint32_t deadline_ms;
     bool follow; /* redirects, to http and https only */
+    /*
+     * The administrator wrote the URI, and no address is refused. False, for what certificates name:
+     * the section fetch decides.
+     */
+    bool configured;
+    char etag[256], last_modified[64]; /* of what the asker has (RFC 9110 13.1); "": none */
 };
 struct msg_http_reply { /* rc SL_OK: the server answered, with whatever status */
     enum sl_rc rc;
     char text[SL_ERR_TEXT_MAX];
     uint16_t status;
     char content_type[128]; /* without parameters, lower case */
+    /* To be kept with the body and sent with the next request. Status 304: those of before. */
+    char etag[256], last_modified[64]; /* "": none */
     struct sl_bytes body;
+    /* HTTP: 1, 0 for an empty body. LDAP: DER SEQUENCEs one after another (fetch_der_next). */
+    uint32_t value_n;
 };
 
 enum msg_ldap_scope { MSG_LDAP_BASE = 0, MSG_LDAP_ONE = 1, MSG_LDAP_SUB = 2 };
@@ -127,6 +137,11 @@ struct msg_credential {
     struct sl_bytes chain[SL_CHAIN_MAX]; /* DER, [0] the end entity; chain_n 0: none any more */
     size_t chain_n;
 };
+struct msg_staples { /* of the credential sent last; staple_n 0: none at hand */
+    char identity[SL_NAME_MAX];
+    struct sl_staple staple[SL_CHAIN_MAX];
+    size_t staple_n;
+};
 struct msg_anchors {
     char trust[SL_NAME_MAX];
     struct sl_bytes hashes; /* SHA-1 of each anchor's SubjectPublicKeyInfo, 20 bytes each */
@@ -150,7 +165,7 @@ struct msg_sa_event {
 struct msg_child { /* OUTBOUND, DEL, SOFT, HARD, SEEN */
     uint64_t child_id;
 };
-struct msg_child_move {
+struct msg_child_move { /* by ike; of CHILD_HEARD, by esp: where a packet came from */
     uint64_t child_id;
     struct sl_endpoint local, remote;
     bool udp_encap;
@@ -162,9 +177,13 @@ struct msg_child_failed { /* could not be installed */
 };
 
 /* ---- esp and supervisor -------------------------------------------------------------------- */
-/* A route of remote traffic into TUN; local: the near side, for choosing a source address. */
+/*
+ * A route of remote traffic into TUN; local: the near side, for choosing a source address. near: the
+ * prefix is of the near side itself, which stays out of TUN.
+ */
 struct msg_route {
     struct sl_prefix prefix;
+    bool near;
     struct sl_addr local_first, local_last; /* family 0: none */
 };
 
@@ -266,6 +285,7 @@ struct msg_none { /* a message that is its type alone */
     X(MSG_ANCHORS, 51, msg_anchors, msg_anchors)                         \
     X(MSG_END_SA, 52, msg_end_sa, msg_end_sa)                            \
     X(MSG_SA_EVENT, 53, msg_sa_event, msg_sa_event)                      \
+    X(MSG_STAPLES, 54, msg_staples, msg_staples)                         \
     X(MSG_CHILD_ADD, 64, sl_child, msg_child_add)                        \
     X(MSG_CHILD_OUTBOUND, 65, msg_child, msg_child)                      \
     X(MSG_CHILD_DEL, 66, msg_child, msg_child)                           \
@@ -274,6 +294,7 @@ struct msg_none { /* a message that is its type alone */
     X(MSG_CHILD_HARD, 69, msg_child, msg_child)                          \
     X(MSG_CHILD_SEEN, 70, msg_child, msg_child)                          \
     X(MSG_CHILD_FAILED, 71, msg_child_failed, msg_child_failed)          \
+    X(MSG_CHILD_HEARD, 72, msg_child_move, msg_child_move)               \
     X(MSG_ROUTE_ADD, 80, msg_route, msg_route)                           \
     X(MSG_ROUTE_DEL, 81, msg_route, msg_route)                           \
     X(MSG_AUDIT, 96, msg_audit, msg_audit)                               \

@@ -3,43 +3,61 @@
 
 #include <errno.h>
 #include <ifaddrs.h>
-#include <libmnl/libmnl.h>
 #include <linux/rtnetlink.h>
 #include <net/if.h>
 #include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #define ROUTES_MAX 100000u
-#define PROTOCOL   0x73 /* marks our routes in `ip route`; free in /etc/iproute2/rt_protos */
 
 struct route {
     struct sl_prefix prefix;
     struct sl_addr source;
-    unsigned users;
+    unsigned users;      /* of the way into the tunnel */
+    unsigned near_users; /* of the way past it */
+    bool near;           /* the kernel has the way past it */
 };
 struct proc_routes {
-    struct mnl_socket *nl;
+    struct rtnl *nl;
     unsigned ifindex;
-    unsigned seq;
+    const struct rules_config *rules;
+    bool own_table[2]; /* IPv4, IPv6 */
     struct route *v;
     size_t n, cap;
 };
 
-enum sl_rc proc_routes_new(struct proc_routes **out, const char *tun, struct sl_err *err)
+static const uint8_t families[2] = { AF_INET, AF_INET6 };
+
+/* Without the rules the routes stand where every packet finds them. */
+static void set_rules(struct proc_routes *r)
+{
+    for (unsigned i = 0; i < 2 && r->rules; i++) {
+        struct sl_err err = { 0 };
+        enum sl_rc rc = rules_set(r->nl, r->rules, families[i], &err);
+        r->own_table[i] = rc == SL_OK;
+        if (rc != SL_OK && rc != SL_NOT_FOUND)
+            sl_warn("%s; tunnel routes go into the main table: shunts bypass whole networks only, "
+                    "and no remote selector may cover the peer's own address",
+                    sl_err_text(&err));
+    }
+}
+
+enum sl_rc proc_routes_new(struct proc_routes **out, const char *tun,
+                           const struct rules_config *rules, struct sl_err *err)
 {
     struct proc_routes *r = calloc(1, sizeof(*r));
     if (!r)
         return SL_FAIL_MEM(err);
-    r->seq = (unsigned)time(NULL);
+    r->rules = rules;
     r->ifindex = if_nametoindex(tun);
-    r->nl = mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC);
-    if (!r->ifindex || !r->nl || mnl_socket_bind(r->nl, 0, MNL_SOCKET_AUTOPID) < 0) {
-        enum sl_rc rc = SL_FAIL(err, SL_IO, "routes into %s: %s", tun, strerror(errno));
+    enum sl_rc rc = r->ifindex ? rtnl_new(&r->nl, err)
+                               : SL_FAIL(err, SL_IO, "routes into %s: %s", tun, strerror(errno));
+    if (rc != SL_OK) {
         proc_routes_free(r);
         return rc;
     }
+    set_rules(r);
     *out = r;
     return SL_OK;
 }
@@ -48,62 +66,54 @@ void proc_routes_free(struct proc_routes *r)
 {
     if (!r)
         return;
-    if (r->nl)
-        mnl_socket_close(r->nl);
+    rtnl_free(r->nl);
     free(r->v);
     free(r);
 }
 
-/* Sends one request and waits for the kernel's answer, which comes at once. errno, or 0. */
-static int ask_kernel(struct proc_routes *r, struct nlmsghdr *nlh)
+static bool own_table(const struct proc_routes *r, const struct sl_prefix *p)
 {
-    char buf[8192];
-    nlh->nlmsg_seq = ++r->seq;
-    nlh->nlmsg_flags |= NLM_F_REQUEST | NLM_F_ACK;
-    if (mnl_socket_sendto(r->nl, nlh, nlh->nlmsg_len) < 0)
-        return errno;
-    for (;;) {
-        ssize_t n = mnl_socket_recvfrom(r->nl, buf, sizeof(buf));
-        if (n < 0)
-            return errno;
-        int rc = mnl_cb_run(buf, (size_t)n, r->seq, mnl_socket_get_portid(r->nl), NULL, NULL);
-        if (rc <= MNL_CB_STOP)
-            return rc < 0 ? errno : 0;
-    }
+    return r->own_table[p->addr.family == 4 ? 0 : 1];
 }
 
-static int change_one(struct proc_routes *r, uint16_t type, const struct sl_prefix *prefix,
-                      const struct sl_addr *source)
+static int change_one(struct proc_routes *r, uint16_t type, const struct route *route,
+                      const struct sl_prefix *prefix)
 {
-    char buf[1024];
+    _Alignas(struct nlmsghdr) char buf[1024];
+    bool v4 = prefix->addr.family == 4;
     struct nlmsghdr *nlh = mnl_nlmsg_put_header(buf);
     nlh->nlmsg_type = type;
     if (type == RTM_NEWROUTE)
         nlh->nlmsg_flags = NLM_F_CREATE | NLM_F_REPLACE;
     struct rtmsg *rt = mnl_nlmsg_put_extra_header(nlh, sizeof(*rt));
-    *rt = (struct rtmsg){ .rtm_family = prefix->addr.family == 4 ? AF_INET : AF_INET6,
+    *rt = (struct rtmsg){ .rtm_family = v4 ? AF_INET : AF_INET6,
                           .rtm_dst_len = prefix->len,
                           .rtm_table = RT_TABLE_MAIN,
-                          .rtm_protocol = PROTOCOL,
-                          .rtm_scope = prefix->addr.family == 4 ? RT_SCOPE_LINK : RT_SCOPE_UNIVERSE,
-                          .rtm_type = RTN_UNICAST };
+                          .rtm_protocol = RTNL_PROTOCOL,
+                          .rtm_scope = v4 && !route->near ? RT_SCOPE_LINK : RT_SCOPE_UNIVERSE,
+                          .rtm_type = route->near ? RTN_THROW : RTN_UNICAST };
     mnl_attr_put(nlh, RTA_DST, sl_addr_len(&prefix->addr), prefix->addr.b);
-    mnl_attr_put_u32(nlh, RTA_OIF, r->ifindex);
-    if (source->family)
-        mnl_attr_put(nlh, RTA_PREFSRC, sl_addr_len(source), source->b);
-    return ask_kernel(r, nlh);
+    if (own_table(r, prefix)) {
+        rt->rtm_table = RT_TABLE_UNSPEC;
+        mnl_attr_put_u32(nlh, RTA_TABLE, r->rules->table);
+    }
+    if (!route->near)
+        mnl_attr_put_u32(nlh, RTA_OIF, r->ifindex);
+    if (!route->near && route->source.family)
+        mnl_attr_put(nlh, RTA_PREFSRC, sl_addr_len(&route->source), route->source.b);
+    return rtnl_ask(r->nl, nlh);
 }
 
-/* The route of a whole family in halves, any other as it is. */
+/* In the main table the route of a whole family goes in halves; any other as it is. */
 static int change(struct proc_routes *r, uint16_t type, const struct route *route)
 {
     struct sl_prefix half = route->prefix;
-    if (half.len > 0)
-        return change_one(r, type, &half, &route->source);
+    if (half.len > 0 || own_table(r, &half))
+        return change_one(r, type, route, &half);
     half.len = 1;
-    int rc = change_one(r, type, &half, &route->source);
+    int rc = change_one(r, type, route, &half);
     half.addr.b[0] = 0x80;
-    int rc2 = change_one(r, type, &half, &route->source);
+    int rc2 = change_one(r, type, route, &half);
     return rc ? rc : rc2;
 }
 
@@ -152,23 +162,50 @@ static enum sl_rc failed(struct sl_err *err, const char *what, const struct sl_p
                    strerror(e));
 }
 
+static enum sl_rc make_room(struct proc_routes *r, struct sl_err *err)
+{
+    if (r->n < r->cap)
+        return SL_OK;
+    size_t cap = r->cap ? r->cap * 2 : 64;
+    struct route *v = cap <= ROUTES_MAX ? realloc(r->v, cap * sizeof(*v)) : NULL;
+    if (!v)
+        return SL_FAIL(err, SL_TOO_LARGE, "no room for more than %zu routes", r->n);
+    r->v = v;
+    r->cap = cap;
+    return SL_OK;
+}
+
+/* Puts the way that want has into the place of the one that is there. */
+static int put(struct proc_routes *r, const struct route *want, const struct route *old)
+{
+    /* an IPv6 route is not replaced by one of another type, but stands beside it */
+    if (old && old->near != want->near)
+        (void)change(r, RTM_DELROUTE, old);
+    return change(r, RTM_NEWROUTE, want);
+}
+
 enum sl_rc proc_routes_add(struct proc_routes *r, const struct msg_route *m, struct sl_err *err)
 {
     struct route *old = find(r, &m->prefix);
-    if (old && old->users) {
-        old->users++;
+    if (m->near && !own_table(r, &m->prefix))
+        return SL_OK; /* its route in the main table is longer */
+    if (old && (m->near ? old->near_users || old->users : old->users)) {
+        unsigned *users = m->near ? &old->near_users : &old->users;
+        ++*users;
         return SL_OK;
     }
-    if (!old && r->n == r->cap) {
-        size_t cap = r->cap ? r->cap * 2 : 64;
-        struct route *v = cap <= ROUTES_MAX ? realloc(r->v, cap * sizeof(*v)) : NULL;
-        if (!v)
-            return SL_FAIL(err, SL_TOO_LARGE, "no room for more than %zu routes", r->n);
-        r->v = v;
-        r->cap = cap;
-    }
-    struct route route = { .prefix = m->prefix, .source = find_source(m), .users = 1 };
-    int e = change(r, RTM_NEWROUTE, &route);
+    if (!old)
+        SL_TRY(make_room(r, err));
+    struct route route = { .prefix = m->prefix, .near = m->near };
+    if (old)
+        route.near_users = old->near_users;
+    if (m->near)
+        route.near_users++;
+    else
+        route.users = 1;
+    if (!m->near)
+        route.source = find_source(m);
+    int e = put(r, &route, old);
     if (e)
         return failed(err, "added", &m->prefix, e);
     if (old)
@@ -185,26 +222,38 @@ static int drop(struct proc_routes *r, struct route *route)
     return e == ESRCH ? 0 : e; /* somebody else removed it: as wanted */
 }
 
-enum sl_rc proc_routes_del(struct proc_routes *r, const struct sl_prefix *prefix,
-                           struct sl_err *err)
+enum sl_rc proc_routes_del(struct proc_routes *r, const struct msg_route *m, struct sl_err *err)
 {
-    struct route *route = find(r, prefix);
-    if (!route || (route->users && --route->users > 0))
+    struct route *route = find(r, &m->prefix);
+    if (!route || (m->near && !own_table(r, &m->prefix)))
         return SL_OK;
-    int e = drop(r, route);
-    return e ? failed(err, "removed", prefix, e) : SL_OK;
+    unsigned *users = m->near ? &route->near_users : &route->users;
+    if (*users)
+        --*users;
+    int e = 0;
+    if (!route->users && !route->near_users) {
+        e = drop(r, route);
+    } else if (!route->users && !route->near) {
+        struct route past = { .prefix = m->prefix, .near_users = route->near_users, .near = true };
+        e = put(r, &past, route);
+        *route = past;
+    }
+    return e ? failed(err, "removed", &m->prefix, e) : SL_OK;
 }
 
 void proc_routes_orphan(struct proc_routes *r)
 {
     for (size_t i = 0; i < r->n; i++)
-        r->v[i].users = 0;
+        r->v[i].users = r->v[i].near_users = 0;
 }
 
 void proc_routes_remove_all(struct proc_routes *r)
 {
     while (r->n)
         (void)drop(r, &r->v[r->n - 1]);
+    for (unsigned i = 0; i < 2; i++)
+        if (r->own_table[i])
+            rules_remove(r->nl, r->rules, families[i]);
 }
 
 size_t proc_routes_count(const struct proc_routes *r)

@@ -179,6 +179,8 @@ static enum sl_rc allow_identity(struct landlock *l, const struct sl_config *c, 
         SL_TRY(landlock_allow_files(l, &c->trust[i].anchors, err));
         SL_TRY(landlock_allow_files(l, &c->trust[i].intermediates, err));
         SL_TRY(landlock_allow_files(l, &c->trust[i].crls, err));
+        SL_TRY(landlock_allow(l, c->trust[i].crl_dir, LL_READ, err));
+        SL_TRY(landlock_allow_file(l, c->trust[i].responder_cert, err));
     }
     for (size_t i = 0; i < c->identity_n; i++)
         SL_TRY(landlock_allow_file(l, c->identity[i].certificate, err));

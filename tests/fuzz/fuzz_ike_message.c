@@ -6,6 +6,7 @@
  * the first payload of an inner chain.
  */
 #include "src/ike/auth.h"
+#include "src/ike/core.h"
 #include "src/ike/keys.h"
 #include "src/ike/sk.h"
 #include "src/ike/ts.h"
@@ -69,15 +70,22 @@ static void read_list(const struct ike_payloads *list)
     static const struct sl_endpoint a = { .addr = { .family = 4, .b = { 192, 0, 2, 1 } },
                                           .port = 500 };
     static const uint8_t spi[IKE_SPI_LEN] = { 1 };
-    struct sl_bytes cert[SL_CHAIN_MAX], ocsp;
+    struct ike_certs certs;
     struct sl_err err = { 0 };
     struct ike_notify n;
-    size_t certs = 0;
     bool local, remote;
     for (size_t i = 0; i < list->n; i++)
         read_body(&list->p[i]);
-    if (ike_certs_collect(list, cert, &certs, &ocsp, &err) == SL_OK && certs > SL_CHAIN_MAX)
+    if (ike_certs_collect(&certs, list, &err) == SL_OK &&
+        (certs.cert_n > SL_CHAIN_MAX || certs.ocsp_n > SL_CHAIN_MAX))
         abort();
+    struct ike_setup asked = { 0 };
+    if (certreqs_take(&asked, list, &err) != SL_OK ||
+        asked.peer_responders.len % IKE_CERTREQ_HASH_LEN ||
+        asked.peer_responders.len > IKE_RESPONDERS_MAX * IKE_CERTREQ_HASH_LEN ||
+        (asked.peer_responders.len && !asked.peer_ocsp))
+        abort();
+    sl_buf_clear(&asked.peer_responders);
     (void)!ike_payloads_check(list, IKE_BIT(IKE_P_SA), IKE_BIT(IKE_P_KE), "message", &err);
     (void)!ike_notifies_check(list);
     (void)!ike_notify_find(list, IKE_N_COOKIE, &n);

@@ -1,5 +1,5 @@
 /* An OCSP response, checked against a certificate and its issuer. */
-#include "sealane/certs.h"
+#include "sealane/revocation.h"
 #include "tests/support/certs.h"
 #include "tests/support/support.h"
 
@@ -16,5 +16,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                          &err);
     (void)!sl_ocsp_check(sl_bytes(data, size), leaf, ca, sl_str("0123456789abcdef"), TEST_NOW,
                          &answer, &err);
+    SL_AUTO(sl_cert) *delegate = NULL;
+    /* The leaf stands for a responder that configuration trusts. */
+    (void)!sl_ocsp_check_delegated(sl_bytes(data, size), leaf, ca, leaf, (struct sl_bytes){ 0 },
+                                   TEST_NOW, &answer, &delegate, &err);
     return 0;
 }

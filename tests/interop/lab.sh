@@ -8,77 +8,24 @@
 # With lab_netns nat, a third namespace n stands between them and masquerades a's address:
 # a 10.98.0.1 -- 10.98.0.254 n 10.99.0.254 -- b 10.99.0.2.
 #
-# Everything made is undone on exit: daemons by pid, namespaces by name, the scratch directory.
-# LAB_KEEP=1 keeps the scratch directory.
-set -u
-SL_BIN=${SL_BIN:-$(cd "$(dirname "${BASH_SOURCE[0]}")/../../build/dev" && pwd)}
-LAB=$(mktemp -d /tmp/sl-interop.XXXXXX)
-chmod 755 "$LAB" # the roles have users of their own
+# Everything made is undone on exit (../common.sh).
+. "$(dirname "${BASH_SOURCE[0]}")/../common.sh"
+LAB=$TMP
 NA=sla-$$ NB=slb-$$ NN=sln-$$
 OUT_A=10.99.0.1 OUT_B=10.99.0.2 IN_A=10.11.0.1 IN_B=10.12.0.1
 NET_A=10.11.0.0/24 NET_B=10.12.0.0/24
-PIDS=() SPACES=() FAILED=0 PASSED=0
 CHARON=${SWAN_CHARON:-/usr/lib/ipsec/charon}
 
 say() { printf '\n== %s\n' "$*"; }
-die() { printf 'FATAL: %s\n' "$*" >&2; exit 1; }
-pass() { PASSED=$((PASSED + 1)); printf 'PASS %s\n' "$*"; }
-fail() { FAILED=$((FAILED + 1)); printf 'FAIL %s\n' "$*"; }
-# ok TITLE COMMAND...: the command must succeed
-ok() {
-    local title=$1
-    shift
-    if "$@" >"$LAB/last.out" 2>&1; then pass "$title"
-    else fail "$title"; sed 's/^/    /' "$LAB/last.out" | tail -15; fi
-}
-# not TITLE COMMAND...: the command must fail
-not() {
-    local title=$1
-    shift
-    if "$@" >"$LAB/last.out" 2>&1; then fail "$title"; sed 's/^/    /' "$LAB/last.out" | tail -15
-    else pass "$title"; fi
-}
-wait_for() { # SECONDS COMMAND...
-    local i n=$(($1 * 10))
-    shift
-    for ((i = 0; i < n; i++)); do "$@" >/dev/null 2>&1 && return 0; sleep 0.1; done
-    return 1
-}
-stop_pid() { # PID: by pid, with its children, and waits
-    local p kids
-    kids=$(pgrep -P "$1")
-    for p in "$1" $kids; do kill "$p" 2>/dev/null; done
-    for p in "$1" $kids; do
-        wait_for 5 bash -c "! kill -0 $p 2>/dev/null" || kill -9 "$p" 2>/dev/null
-    done
-    wait "$1" 2>/dev/null
-}
-lab_cleanup() {
-    local rc=$? p n
-    trap - EXIT INT TERM
-    for p in "${PIDS[@]:-}"; do [ -n "$p" ] && stop_pid "$p"; done
-    for n in "${SPACES[@]:-}"; do [ -n "$n" ] && ip netns del "$n" 2>/dev/null; done
-    if [ "${LAB_KEEP:-0}" = 1 ]; then echo "kept: $LAB"; else rm -rf "$LAB"; fi
-    exit "$rc"
-}
-trap lab_cleanup EXIT
-trap 'exit 130' INT TERM
-lab_end() {
-    printf '\n%d checks passed, %d failed\n' "$PASSED" "$FAILED"
-    [ "$FAILED" = 0 ]
-    exit $?
-}
+space() { add_space "$1"; } # NAME
+lab_end() { exit $((FAILED > 0)); }
 
 [ "$(id -u)" = 0 ] || die "root is needed for network namespaces"
-for tool in ip ping openssl swanctl pki "$CHARON" "$SL_BIN/sealaned" "$SL_BIN/sealane"; do
+SWANCTL=${SWAN_CTL:-swanctl}
+for tool in ip ping openssl "$SWANCTL" pki "$CHARON" "$SL_BIN/sealaned" "$SL_BIN/sealane"; do
     command -v "$tool" >/dev/null || die "$tool is missing"
 done
 
-space() { # NAME: a namespace with lo up
-    ip netns add "$1" || die "namespace $1"
-    SPACES+=("$1")
-    ip -n "$1" link set lo up
-}
 lab_netns() { # [nat]
     space "$NA"
     space "$NB"
@@ -150,7 +97,7 @@ swan_start() { # [extra text inside charon { }]
     mkdir -p "$LAB/b/swanctl"/{x509,x509ca,private,rsa,ecdsa,pkcs8,x509crl}
     cat >"$LAB/b/strongswan.conf" <<CONF
 charon {
-  load = random nonce drbg aes sha1 sha2 md5 hmac kdf gmp openssl curve25519 gcm chapoly x509 revocation constraints pubkey pkcs1 pkcs7 pkcs8 pem kernel-libipsec kernel-netlink socket-default vici counters
+  load = random nonce drbg aes sha1 sha2 md5 hmac kdf gmp openssl curve25519 gcm chapoly x509 revocation ${SWAN_PLUGINS:-} constraints pubkey pkcs1 pkcs7 pkcs8 pem kernel-libipsec kernel-netlink socket-default vici counters
   retransmit_tries = 3
   retransmit_timeout = 1.0
   filelog { f { path = $LAB/b/charon.log
@@ -175,10 +122,10 @@ swan() { # swanctl-command arguments...
     local cmd=$1
     shift
     SWANCTL_DIR=$LAB/b/swanctl STRONGSWAN_CONF=$LAB/b/strongswan.conf \
-        swanctl "$cmd" --uri "unix://$LAB/b/vici" "$@" 2>&1
+        "$SWANCTL" "$cmd" --uri "unix://$LAB/b/vici" "$@" 2>&1
 }
 # swan_conn ALG|psk: loads connection t. From the environment: IKE, ESP (proposals), SWAN_IKE_EXTRA,
-# SWAN_CHILD_EXTRA, PEER (address of a, %any behind NAT)
+# SWAN_REMOTE_EXTRA, SWAN_CHILD_EXTRA, PEER (address of a, %any behind NAT)
 swan_conn() {
     local auth=pubkey d=$LAB/pki-$1 key=pkcs8
     rm -f "$LAB/b/swanctl"/{x509,x509ca,rsa,ecdsa,pkcs8,private}/*
@@ -201,7 +148,8 @@ connections { t {
           id = gw-b.lab
           $([ $auth = psk ] || echo certs = b.crt) }
   remote { auth = $auth
-           id = gw-a.lab }
+           id = gw-a.lab
+           ${SWAN_REMOTE_EXTRA:-} }
   children { t { local_ts = ${TS_B:-$NET_B}
                  remote_ts = ${TS_A:-$NET_A}
                  esp_proposals = ${ESP:-aes128gcm16}
@@ -217,7 +165,7 @@ CONF
 
 # ---- sealane in namespace a ----------------------------------------------------------------------
 # sl_conf ALG|psk: writes $LAB/a/sealane.conf. From the environment: SL_IKE, SL_ESP (lists in quotes),
-# SL_CONN_EXTRA, SL_CHILD_EXTRA, SL_EXTRA (top level)
+# SL_REVOCATION, SL_CONN_EXTRA, SL_CHILD_EXTRA, SL_EXTRA (top level)
 sl_conf() {
     local d=$LAB/pki-$1
     mkdir -p "$LAB/a"
@@ -237,7 +185,7 @@ identity gw-a { subject = "O=Lab,CN=gw-a.lab"
                 certificate = "$d/a.crt"
                 key_file = "$d/a.key" }
 trust lab { anchor = { "$d/ca.crt" }
-            revocation = off }
+            revocation = ${SL_REVOCATION:-off} }
 CONF
         fi
         cat <<CONF

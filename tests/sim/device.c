@@ -54,7 +54,8 @@ static void esp_events(struct sim_device *d)
             sl_ike_child_seen(d->gw.ike, d->sim->now_ns, ev.child_id);
             break;
         case SL_ESP_EV_MOVED:
-            break; /* nobody moves here */
+            sl_ike_child_heard(d->gw.ike, d->sim->now_ns, ev.child_id, &ev.remote);
+            break;
         }
     }
     if (any)

@@ -296,6 +296,37 @@ START_TEST(auth_with_a_grant_narrows_selectors_and_ends_in_time)
 }
 END_TEST
 
+/* As address blocks of a certificate give it (RFC 3779): ranges, of which some are no prefixes. */
+static void grant_ranges(struct sim_gw *gw, uint64_t id, const struct sl_decision_ask *ask)
+{
+    struct sl_verdict v;
+    sim_decide(gw, ask, &v);
+    ck_assert(sl_ts_parse(&v.grant.ts[0], "10.0.1.5-10.0.1.77"));
+    ck_assert(sl_ts_parse(&v.grant.ts[1], "10.0.1.200-10.0.2.3"));
+    ck_assert(sl_ts_parse(&v.grant.ts[2], "2001:db8::5-2001:db8::9"));
+    v.grant.ts_n = 3;
+    sim_gw_answer_decision(gw, SL_NS_PER_MS, id, &v);
+}
+
+START_TEST(auth_with_a_grant_of_ranges_narrows_the_selectors_to_these_ranges)
+{
+    begin(&plain, &plain);
+    w.b.oracle.decide = grant_ranges;
+    world_up(&w);
+    char text[SL_TS_TEXT];
+    const struct sl_child *b = &w.b.sas->child, *a = &w.a.sas->child;
+    ck_assert_uint_eq(b->ts_remote_n, 2);
+    ck_assert_str_eq(sl_ts_text(text, &b->ts_remote[0]), "10.0.1.5-10.0.1.77");
+    ck_assert_str_eq(sl_ts_text(text, &b->ts_remote[1]), "10.0.1.200-10.0.1.255");
+    ck_assert_uint_eq(a->ts_local_n, 2);
+    for (size_t i = 0; i < 2; i++)
+        ck_assert(sl_ts_eq(&a->ts_local[i], &b->ts_remote[i]));
+    world_run(&w, 1000);
+    AGREED();
+    world_clear(&w);
+}
+END_TEST
+
 /* Traffic in both directions, so that a packet without an SA is noticed. */
 static bool traffic_on;
 static void traffic(void *ctx, void *arg)
@@ -704,6 +735,75 @@ static bool record_info(void *ctx, struct sim_datagram *d)
     return true;
 }
 
+/* What the datapath of b says when a packet of the child came from there. */
+static void heard(const char *from)
+{
+    struct sl_endpoint e;
+    ck_assert(sl_endpoint_parse(&e, from, 4500));
+    sl_ike_child_heard(w.b.ike, w.sim.now_ns, w.b.sas->child.id, &e);
+    sim_gw_pump(&w.b);
+}
+
+START_TEST(nat_rebinding_seen_by_esp_moves_the_children_and_is_asked_about)
+{
+    begin(&plain, &plain);
+    behind_nat(&w.a, "198.51.100.1");
+    w.b.config->connection[0].remote.addr = w.a.node.outside;
+    world_up(&w);
+    w.a.node.nat_offset = 2000;
+    heard("198.51.100.1:6500");
+    world_run(&w, 10000);
+    ck_assert_uint_eq(w.b.events.n[SL_IKE_EV_PEER_MOVED], 1);
+    ck_assert_uint_eq(w.b.sas->child.remote.port, 6500);
+    /* asked once, and answered from there */
+    ck_assert_uint_eq(world_count(&w, "<-- INFORMATIONAL 0"), 1);
+    ck_assert_uint_eq(world_count(&w, "INFORMATIONAL 0 response -->"), 1);
+    ck_assert(world_connected(&w));
+    heard("198.51.100.1:6500");  /* where it is */
+    heard("[2001:db8::7]:6500"); /* another family: not by NAT */
+    ck_assert_uint_eq(w.b.events.n[SL_IKE_EV_PEER_MOVED], 1);
+    world_clear(&w);
+}
+END_TEST
+
+START_TEST(peer_without_nat_does_not_move_by_esp)
+{
+    begin(&plain, &plain);
+    world_up(&w);
+    const struct sl_endpoint was = w.b.sas->child.remote;
+    heard("198.51.100.1:6500");
+    world_run(&w, 1000);
+    ck_assert_uint_eq(w.b.events.n[SL_IKE_EV_PEER_MOVED], 0);
+    ck_assert(sl_endpoint_eq(&w.b.sas->child.remote, &was));
+    world_clear(&w);
+    /* we pretend to be behind a NAT; the peer is not */
+    const struct world_side forced = { "", "force_encap = yes", "" };
+    begin(&plain, &forced);
+    world_up(&w);
+    heard("198.51.100.1:6500");
+    world_run(&w, 1000);
+    ck_assert_uint_eq(w.b.events.n[SL_IKE_EV_PEER_MOVED], 0);
+    world_clear(&w);
+}
+END_TEST
+
+START_TEST(peer_does_not_move_when_we_are_behind_a_nat_too)
+{
+    begin(&plain, &plain);
+    behind_nat(&w.a, "198.51.100.1");
+    behind_nat(&w.b, "198.51.100.2");
+    w.a.config->connection[0].remote.addr = w.b.node.outside;
+    w.b.config->connection[0].remote.addr = w.a.node.outside;
+    w.b.node.nat_offset = 0;
+    world_up(&w);
+    ck_assert(w.b.sas->child.udp_encap);
+    heard("198.51.100.1:6500");
+    world_run(&w, 1000);
+    ck_assert_uint_eq(w.b.events.n[SL_IKE_EV_PEER_MOVED], 0);
+    world_clear(&w);
+}
+END_TEST
+
 START_TEST(nat_rebinding_is_not_faked_by_a_replayed_message)
 {
     begin(&plain, &plain);
@@ -987,6 +1087,7 @@ SL_TESTS(
     SL_CASE(auth_with_an_unexpected_id_is_refused), SL_CASE(auth_with_the_wrong_key_is_refused),
     SL_CASE(auth_with_disjoint_selectors_leaves_the_ike_sa_without_child),
     SL_CASE(auth_with_a_grant_narrows_selectors_and_ends_in_time),
+    SL_CASE(auth_with_a_grant_of_ranges_narrows_the_selectors_to_these_ranges),
     SL_CASE(child_rekey_loses_no_packet), SL_CASE(child_rekey_by_the_responder_loses_no_packet),
     SL_CASE(child_rekey_by_both_at_once_keeps_one_and_loses_no_packet),
     SL_CASE(child_rekey_collision_seen_by_one_side_only_is_put_off),
@@ -1005,6 +1106,9 @@ SL_TESTS(
     SL_CASE(both_beginning_at_once_keep_one_ike_sa),
     SL_CASE(nat_moves_to_4500_and_keeps_the_mapping_alive),
     SL_CASE(nat_rebinding_moves_the_children),
+    SL_CASE(nat_rebinding_seen_by_esp_moves_the_children_and_is_asked_about),
+    SL_CASE(peer_without_nat_does_not_move_by_esp),
+    SL_CASE(peer_does_not_move_when_we_are_behind_a_nat_too),
     SL_CASE(nat_rebinding_is_not_faked_by_a_replayed_message),
     SL_CASE(forced_encapsulation_is_seen_by_both), SL_CASE(long_messages_are_fragmented_both_ways),
     SL_CASE(a_lost_fragment_brings_the_whole_message_again),

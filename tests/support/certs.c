@@ -81,6 +81,12 @@ static EVP_PKEY *make_key(const char *kind)
         k = EVP_EC_gen("P-256");
     else if (strcmp(kind, "p384") == 0)
         k = EVP_EC_gen("P-384");
+    else if (strcmp(kind, "p224") == 0)
+        k = EVP_EC_gen("P-224");
+    else if (strcmp(kind, "p521") == 0)
+        k = EVP_EC_gen("P-521");
+    else if (strcmp(kind, "ed448") == 0)
+        k = EVP_PKEY_Q_keygen(NULL, NULL, "ED448");
     else if (strcmp(kind, "ed25519") == 0)
         k = EVP_PKEY_Q_keygen(NULL, NULL, "ED25519");
     else if (strncmp(kind, "rsa:", 4) == 0)
@@ -106,15 +112,22 @@ static X509_NAME *make_name(const char *text)
 
 static const EVP_MD *md_for(const EVP_PKEY *key, const char *md)
 {
-    return EVP_PKEY_get_base_id(key) == EVP_PKEY_ED25519 ? NULL
-                                                         : EVP_get_digestbyname(md ? md : "SHA256");
+    int type = EVP_PKEY_get_base_id(key);
+    return type == EVP_PKEY_ED25519 || type == EVP_PKEY_ED448
+               ? NULL
+               : EVP_get_digestbyname(md ? md : "SHA256");
 }
 
 static void add_ext(X509 *x, X509V3_CTX *ctx, const char *name, const char *value)
 {
-    X509_EXTENSION *e = X509V3_EXT_nconf(NULL, ctx, name, value);
+    CONF *conf = NCONF_new(NULL); /* empty; some extensions ask for one */
+    MUST(conf);
+    X509V3_set_nconf(ctx, conf);
+    X509_EXTENSION *e = X509V3_EXT_nconf(conf, ctx, name, value);
     MUST(e && X509_add_ext(x, e, -1));
     X509_EXTENSION_free(e);
+    X509V3_set_ctx_nodb(ctx);
+    NCONF_free(conf);
 }
 
 struct test_cert test_cert(const struct test_spec *spec)
@@ -205,9 +218,9 @@ struct sl_bytes test_crl(const struct test_crl_spec *spec)
         MUST(X509_CRL_add0_revoked(crl, r));
         ASN1_INTEGER_free(serial);
     }
-    if (spec->number || spec->delta) {
+    if (spec->number >= 0) {
         ASN1_INTEGER *n = ASN1_INTEGER_new();
-        MUST(n && ASN1_INTEGER_set(n, spec->number));
+        MUST(n && ASN1_INTEGER_set(n, spec->number ? spec->number : 1));
         MUST(X509_CRL_add1_ext_i2d(crl, NID_crl_number, n, 0, 0));
         if (spec->delta)
             MUST(X509_CRL_add1_ext_i2d(crl, NID_delta_crl, n, 1, 0));
@@ -243,25 +256,67 @@ struct sl_bytes test_crl(const struct test_crl_spec *spec)
     return keep_der(der, n);
 }
 
+static void add_single(OCSP_BASICRESP *basic, const struct test_ocsp_spec *spec,
+                       const struct test_ocsp_single *one, bool no_next)
+{
+    OCSP_CERTID *id =
+        OCSP_cert_to_id(spec->sha256 ? EVP_sha256() : EVP_sha1(), one->cert->x, one->by->x);
+    ASN1_TIME *from = ASN1_TIME_set(NULL, one->from ? one->from : TEST_NOW - 3600);
+    ASN1_TIME *to = ASN1_TIME_set(NULL, one->to ? one->to : TEST_NOW + TEST_DAY);
+    ASN1_TIME *at = ASN1_TIME_set(NULL, TEST_NOW - 7200);
+    MUST(id && from && to && at);
+    OCSP_SINGLERESP *single = OCSP_basic_add1_status(
+        basic, id, one->status, spec->reason ? spec->reason : OCSP_REVOKED_STATUS_KEYCOMPROMISE,
+        one->status == V_OCSP_CERTSTATUS_REVOKED ? at : NULL, from, no_next ? NULL : to);
+    MUST(single);
+    if (one->critical) {
+        X509_EXTENSION *e = unknown_critical();
+        MUST(OCSP_SINGLERESP_add_ext(single, e, -1));
+        X509_EXTENSION_free(e);
+    }
+    OCSP_CERTID_free(id);
+    ASN1_TIME_free(from);
+    ASN1_TIME_free(to);
+    ASN1_TIME_free(at);
+}
+
+static void add_nonce(OCSP_BASICRESP *basic, const struct test_ocsp_spec *spec)
+{
+    unsigned char *p = (unsigned char *)(uintptr_t)spec->nonce.p;
+    if (!spec->bare_nonce) {
+        MUST(OCSP_basic_add1_nonce(basic, p, (int)spec->nonce.len));
+        return;
+    }
+    ASN1_OCTET_STRING *v = ASN1_OCTET_STRING_new();
+    MUST(v && ASN1_OCTET_STRING_set(v, p, (int)spec->nonce.len));
+    X509_EXTENSION *e = X509_EXTENSION_create_by_NID(NULL, NID_id_pkix_OCSP_Nonce, 0, v);
+    MUST(e && OCSP_BASICRESP_add_ext(basic, e, -1));
+    X509_EXTENSION_free(e);
+    ASN1_OCTET_STRING_free(v);
+}
+
 struct sl_bytes test_ocsp(const struct test_ocsp_spec *spec)
 {
     OCSP_BASICRESP *basic = OCSP_BASICRESP_new();
     const struct test_cert *signer = spec->signer ? spec->signer : spec->by;
-    OCSP_CERTID *id =
-        OCSP_cert_to_id(spec->sha256 ? EVP_sha256() : EVP_sha1(), spec->cert->x, spec->by->x);
-    ASN1_TIME *from = ASN1_TIME_set(NULL, spec->from ? spec->from : TEST_NOW - 3600);
-    ASN1_TIME *to = ASN1_TIME_set(NULL, spec->to ? spec->to : TEST_NOW + TEST_DAY);
-    ASN1_TIME *at = ASN1_TIME_set(NULL, TEST_NOW - 7200);
-    MUST(basic && id && from && to && at);
-    MUST(OCSP_basic_add1_status(basic, id, spec->status, OCSP_REVOKED_STATUS_KEYCOMPROMISE,
-                                spec->status == V_OCSP_CERTSTATUS_REVOKED ? at : NULL, from,
-                                spec->no_next ? NULL : to));
+    const struct test_ocsp_single first = { spec->cert, spec->by, spec->status,
+                                            spec->from, spec->to, false };
+    MUST(basic);
+    add_single(basic, spec, &first, spec->no_next);
+    for (size_t i = 0; i < spec->more_n; i++)
+        add_single(basic, spec, &spec->more[i], false);
     if (spec->nonce.len)
-        MUST(OCSP_basic_add1_nonce(basic, (unsigned char *)(uintptr_t)spec->nonce.p,
-                                   (int)spec->nonce.len));
-    unsigned long flags = (spec->by_key ? OCSP_RESPID_KEY : 0) |
+        add_nonce(basic, spec);
+    if (spec->first_cert)
+        MUST(OCSP_basic_add1_cert(basic, spec->first_cert->x));
+    unsigned long flags = OCSP_NOTIME | (spec->by_key ? OCSP_RESPID_KEY : 0) |
                           (spec->signer == NULL || spec->without_cert ? OCSP_NOCERTS : 0);
-    MUST(OCSP_basic_sign(basic, signer->x, signer->key, md_for(signer->key, NULL), NULL, flags));
+    /* libcrypto has no way to set producedAt to another time than the clock's. */
+    ASN1_GENERALIZEDTIME *produced =
+        (ASN1_GENERALIZEDTIME *)(uintptr_t)OCSP_resp_get0_produced_at(basic);
+    MUST(ASN1_GENERALIZEDTIME_set(produced, spec->produced ? spec->produced : TEST_NOW - 3600));
+    MUST(
+        OCSP_basic_sign(basic, signer->x, signer->key, md_for(signer->key, spec->md), NULL, flags));
     OCSP_RESPONSE *resp =
         OCSP_response_create(spec->response_status, spec->response_status ? NULL : basic);
     unsigned char *der = NULL;
@@ -269,10 +324,6 @@ struct sl_bytes test_ocsp(const struct test_ocsp_spec *spec)
     int n = i2d_OCSP_RESPONSE(resp, &der);
     OCSP_RESPONSE_free(resp);
     OCSP_BASICRESP_free(basic);
-    OCSP_CERTID_free(id);
-    ASN1_TIME_free(from);
-    ASN1_TIME_free(to);
-    ASN1_TIME_free(at);
     return keep_der(der, n);
 }
 

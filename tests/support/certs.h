@@ -22,9 +22,9 @@ struct test_cert {
 
 /* Zero or NULL: the default. */
 struct test_spec {
-    const char *subject;              /* RFC 4514: "CN=gw-a,O=Lab" */
-    const struct test_cert *by;       /* issuer; NULL: self-signed */
-    const char *key;                  /* "p256" (default), "p384", "rsa:2048", "ed25519" */
+    const char *subject;        /* RFC 4514: "CN=gw-a,O=Lab" */
+    const struct test_cert *by; /* issuer; NULL: self-signed */
+    const char *key; /* "p256" (default), "p224", "p384", "p521", "rsa:2048", "ed25519", "ed448" */
     const struct test_cert *same_key; /* use its key instead */
     int64_t from, to;                 /* default TEST_NOW -/+ 10 days */
     long serial;                      /* default: counts up from 1000 */
@@ -39,7 +39,7 @@ struct test_crl_spec {
     const struct test_cert *by;
     int64_t from, to; /* thisUpdate default TEST_NOW - 1 h, nextUpdate + 1 day */
     bool no_next;
-    long number;         /* 0: none */
+    long number;         /* 0: 1; -1: none */
     long revoked[8];     /* serials, 0 ends */
     const char *reason;  /* of each entry: "keyCompromise" */
     const char *idp;     /* issuingDistributionPoint in libcrypto's syntax, "critical," in front */
@@ -51,15 +51,28 @@ struct test_crl_spec {
 };
 struct sl_bytes test_crl(const struct test_crl_spec *spec);
 
+struct test_ocsp_single {
+    const struct test_cert *cert, *by;
+    int status;
+    int64_t from, to;
+    bool critical; /* with an unknown critical extension */
+};
 struct test_ocsp_spec {
     const struct test_cert *cert, *by; /* whose status; its issuer */
     const struct test_cert *signer;    /* default by; else its certificate goes along */
     int status;                        /* V_OCSP_CERTSTATUS_* */
     int64_t from, to;                  /* default TEST_NOW - 1 h, + 1 day */
+    int64_t produced;                  /* default TEST_NOW - 1 h */
+    int reason;                        /* default keyCompromise */
     bool no_next, by_key, sha256;      /* ResponderID by key; certID with SHA-256 */
     struct sl_bytes nonce;
     int response_status; /* OCSP_RESPONSE_STATUS_*, 0 successful */
     bool without_cert;   /* the delegate's certificate stays away */
+    bool bare_nonce;     /* without the OCTET STRING around it */
+    const char *md;
+    const struct test_ocsp_single *more; /* further answers, after the first */
+    size_t more_n;
+    const struct test_cert *first_cert; /* goes along before the delegate's */
 };
 struct sl_bytes test_ocsp(const struct test_ocsp_spec *spec);
 

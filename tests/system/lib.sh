@@ -1,69 +1,15 @@
 # shellcheck shell=bash
-# Shared by the system tests; sourced, never run. Gives a scratch folder ($TMP, reachable by the roles'
-# users), namespaces, starting sealaned and waiting for it, questions over the control socket, and
-# cleaning up: processes by pid, namespaces by name (which carries our pid), the folder by path.
-#
-#   SL_BIN      folder of sealaned and sealane (set by ctest)
-#   SL_KEEP=1   keep the scratch folder
-set -u
+# Shared by the system tests; sourced, never run. Gives, beside what is in ../common.sh, namespaces,
+# starting sealaned and waiting for it, and questions over the control socket.
 HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-SL_BIN=${SL_BIN:-$HERE/../../build/dev}
-[ "$(id -u)" = 0 ] || { echo "this test needs root: it makes network namespaces" >&2; exit 1; }
-TMP=$(mktemp -d /tmp/sealane-test.XXXXXX)
-chmod 755 "$TMP"
-PIDS=() SPACES=() FAILED=0
+. "$HERE/../common.sh"
 
 say() { printf '## %s\n' "$*"; }
-pass() { printf 'PASS %s\n' "$*"; }
-fail() { printf 'FAIL %s\n' "$*"; FAILED=$((FAILED + 1)); }
-die() {
-    printf 'FATAL %s\n' "$*" >&2
-    local log
-    for log in "$TMP"/*/log; do
-        [ -f "$log" ] && { echo "--- end of $log" >&2; tail -40 "$log" >&2; }
-    done
-    FAILED=$((FAILED + 1))
-    exit 1
-}
-# check WHAT COMMAND...: passes when the command does
-check() {
-    local what=$1
-    shift
-    if "$@"; then pass "$what"; else fail "$what"; fi
-}
-# wait_for SECONDS COMMAND...
-wait_for() {
-    local i n=$(($1 * 20))
-    shift
-    for ((i = 0; i < n; i++)); do "$@" >/dev/null 2>&1 && return 0; sleep 0.05; done
-    return 1
-}
-
-cleanup() {
-    local rc=$? p n
-    trap - EXIT INT TERM
-    for p in "${PIDS[@]:-}"; do [ -n "$p" ] && kill "$p" 2>/dev/null; done
-    for p in "${PIDS[@]:-}"; do
-        [ -n "$p" ] || continue
-        wait_for 15 bash -c "! kill -0 $p 2>/dev/null" || kill -9 "$p" 2>/dev/null
-        wait "$p" 2>/dev/null
-    done
-    for n in "${SPACES[@]:-}"; do [ -n "$n" ] && ip netns del "$n" 2>/dev/null; done
-    if [ "${SL_KEEP:-0}" = 1 ]; then echo "kept: $TMP"; else rm -rf "$TMP"; fi
-    [ "$FAILED" = 0 ] || rc=1
-    [ "$rc" = 0 ] && echo "all good" || echo "not good: $FAILED checks failed"
-    exit "$rc"
-}
-trap cleanup EXIT
-trap 'exit 130' INT TERM
 
 # space NAME: a network namespace with loopback; its full name goes to the variable NAME
 space() {
-    local full="sl-$1-$$"
-    ip netns add "$full" || die "namespace $full"
-    SPACES+=("$full")
-    ip -n "$full" link set lo up
-    printf -v "$1" %s "$full"
+    add_space "sl-$1-$$"
+    printf -v "$1" %s "sl-$1-$$"
 }
 # wire A ADDRESS/LEN B ADDRESS/LEN: a veth pair between two namespaces; the device is veth0 in both
 wire() {

@@ -144,6 +144,7 @@ START_TEST(words_become_a_request)
     } cases[] = {
         { "up|branches", "{\"verb\":\"up\",\"args\":{\"connection\":\"branches\"}}" },
         { "down|a|lan", "{\"verb\":\"down\",\"args\":{\"connection\":\"a\",\"child\":\"lan\"}}" },
+        { "down|a|--wait", "{\"verb\":\"down\",\"args\":{\"connection\":\"a\",\"wait\":true}}" },
         { "rekey|a|--ike", "{\"verb\":\"rekey\",\"args\":{\"connection\":\"a\",\"ike\":true}}" },
         { "ca|challenge|gw-a.example|--ttl|15m|--san|dns:x|--san=ip:192.0.2.1",
           "{\"verb\":\"ca.challenge\",\"args\":{\"name\":\"gw-a.example\",\"ttl_s\":900,"

@@ -85,6 +85,9 @@ START_TEST(empty_file_has_documented_defaults)
     ck_assert_uint_eq(c->authority.listen.port, 8080);
     ck_assert_int_eq(c->authority.lifetime_s, 90 * 86400);
     ck_assert(c->authority.manual_approval && c->authority.renewal);
+    ck_assert_uint_eq(c->fetch.max_crl_bytes, 67108864);
+    ck_assert_str_eq(c->fetch.proxy, "");
+    ck_assert(!c->fetch.allow.n && !c->fetch.deny.n && !c->fetch.rewrite.n && !c->fetch.no_proxy.n);
     ck_assert_uint_eq(c->connection_n, 0);
     ck_assert_ptr_null(sl_config_connection(c, "x"));
 }
@@ -93,7 +96,8 @@ END_TEST
 static const char full[] =
     "daemon { log_level = debug state_dir = /s sandbox = no }\n"
     "trust t { anchor = { /a.pem, '/b c.pem' } revocation = grace grace = 2h deadline = 250ms\n"
-    "  ocsp = no min_rsa_bits = 3072 eku = \"ipsecIKE\" }\n"
+    "  ocsp = no min_rsa_bits = 3072 min_ec_bits = 384 signature = { ecdsa-sha384, RSASSA-PSS } "
+    "eku = \"ipsecIKE\" address_blocks = restrict }\n"
     "scep s { url = \"http://ca/scep\" # 32 bytes, with colons\n"
     "  fingerprint = \"00:01:02:03:04:05:06:07:08:09:0A:0b:0c:0d:0e:0f:"
     "10:11:12:13:14:15:16:17:18:19:1a:1b:1c:1d:1e:1f\" }\n"
@@ -131,10 +135,14 @@ START_TEST(full_file_fills_sections_around_connections)
     ck_assert_uint_eq(t->anchors.n, 2);
     ck_assert_str_eq(t->anchors.v[1], "/b c.pem");
     ck_assert_int_eq(t->revocation, SL_REVOCATION_GRACE);
+    ck_assert_int_eq(t->address_blocks, SL_ADDRESS_BLOCKS_RESTRICT);
     ck_assert_int_eq(t->grace_s, 7200);
     ck_assert_int_eq(t->deadline_ms, 250);
     ck_assert(!t->ocsp && t->crl);
     ck_assert_uint_eq(t->min_rsa_bits, 3072);
+    ck_assert_uint_eq(t->min_ec_bits, 384);
+    ck_assert_uint_eq(t->signature.n, 2);
+    ck_assert_str_eq(t->signature.v[1], "RSASSA-PSS");
     ck_assert_str_eq(sl_config_scep(c, "s")->fingerprint,
                      "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f");
     ck_assert_int_eq(sl_config_scep(c, "s")->timeout_ms, 15000);
@@ -377,6 +385,13 @@ START_TEST(keys_that_do_not_fit_together_are_refused)
         const char *text, *want;
     } bad[] = {
         { "trust t { anchor = /a ocsp = no crl = no }", "would refuse every peer" },
+        { "trust t { anchor = /a min_ec_bits = 223 }", "224 to 521" },
+        { "trust t { anchor = /a min_ec_bits = 522 }", "224 to 521" },
+        { "trust t { anchor = /a signature = { ed25519, ecdsa-sha265 } }",
+          "key \"signature\": \"ecdsa-sha265\" is not known; nearest: \"ecdsa-sha256\"" },
+        { "trust t { anchor = /a signature = xyzzy }",
+          "\"xyzzy\" is not known; expected some of rsa-sha256, " },
+        { "trust t { anchor = /a signature = rsa-sha1 }", "ed25519, ed448\n" },
         { "identity i { }", "key \"scep\": missing" },
         { "identity ca-x { scep = s subject = \"CN=x\" } scep s { url = \"http://x\" }",
           "authority's keys" },
@@ -399,6 +414,15 @@ START_TEST(keys_that_do_not_fit_together_are_refused)
         { "authority { enabled = yes base_url = \"http://x\" crl_lifetime = 1h }",
           "not longer than" },
         { "ike { port = 4500 }", "must differ" },
+        { "fetch { allow = 127.0.0.1/8 }", "host bits zero" },
+        { "fetch { rewrite = \"http://a/\" }", "FROM=TO" },
+        { "fetch { rewrite = \"a=http://b/\" }", "FROM=TO" },
+        { "fetch { rewrite = \"http://=http://b/\" }", "FROM=TO" },
+        { "fetch { rewrite = \"http://a/=http:///\" }", "FROM=TO" },
+        { "fetch { rewrite = \"http://a/=file:///b\" }", "FROM=TO" },
+        { "fetch { rewrite = \"http://a /=http://b/\" }", "FROM=TO" },
+        { "fetch { proxy = \"https://p\" }", "begins with http://" },
+        { "fetch { max_crl_bytes = 200000000 }", "1048576 to 104857600" },
         { "datapath { tun_name = \"a-name-too-long-for-linux\" }",
           "not the name of a network device" },
         { "daemon { state_dir = relative }", "a path that begins with \"/\"" },

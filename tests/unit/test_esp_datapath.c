@@ -582,6 +582,43 @@ START_TEST(peer_behind_another_nat_port_is_told_and_moved)
 }
 END_TEST
 
+START_TEST(only_the_newest_authentic_packet_moves_the_peer)
+{
+    struct sl_esp *a, *b;
+    struct sl_endpoint thief;
+    uint8_t older[2000], newer[2000];
+    pair(&a, &b, (struct esp_test_child){ .udp_encap = true });
+    ck_assert(sl_endpoint_parse(&thief, "203.0.113.7", 4500));
+    struct sl_esp_pkt *p = sealed(a);
+    uint32_t older_len = p->len;
+    memcpy(older, p->buf + p->off, older_len);
+    p = sealed(a);
+    uint32_t newer_len = p->len;
+    memcpy(newer, p->buf + p->off, newer_len);
+    ck_assert(sl_endpoint_parse(&p->remote, "192.0.2.1", 4500));
+    expect(sl_esp_inbound(b, p), SL_ESP_INSIDE);
+
+    p = esp_mem_set(&mem, sl_bytes(newer, newer_len)); /* again, from elsewhere */
+    p->udp_encap = true;
+    p->remote = thief;
+    expect_drop(sl_esp_inbound(b, p), p, SL_ESP_REPLAY);
+    ck_assert(!event(b, SL_ESP_EV_MOVED, 1));
+    p = esp_mem_set(&mem,
+                    sl_bytes(older, older_len)); /* held back: within the window, not newest */
+    p->udp_encap = true;
+    p->remote = thief;
+    expect(sl_esp_inbound(b, p), SL_ESP_INSIDE);
+    ck_assert(!event(b, SL_ESP_EV_MOVED, 1));
+    p = sealed(a); /* newest, but not authentic */
+    p->remote = thief;
+    p->buf[p->off + p->len - 1] ^= 1;
+    expect_drop(sl_esp_inbound(b, p), p, SL_ESP_INTEGRITY);
+    ck_assert(!event(b, SL_ESP_EV_MOVED, 1));
+    sl_esp_free(a);
+    sl_esp_free(b);
+}
+END_TEST
+
 START_TEST(too_large_with_df_becomes_an_error)
 {
     struct sl_esp *a = gateway(NULL);
@@ -873,6 +910,7 @@ SL_TESTS(esp_datapath, SL_CASE(every_suite_and_family_goes_through),
          SL_CASE(limits_of_bytes_and_packets_tell_and_stop),
          SL_CASE(seen_is_told_at_once_and_then_each_second),
          SL_CASE(peer_behind_another_nat_port_is_told_and_moved),
+         SL_CASE(only_the_newest_authentic_packet_moves_the_peer),
          SL_CASE(too_large_with_df_becomes_an_error), SL_CASE(errors_are_rate_limited),
          SL_CASE(too_large_without_df_is_fragmented_and_sealed),
          SL_CASE(split_stops_where_the_sequence_ends), SL_CASE(syn_is_clamped_in_both_directions),

@@ -390,15 +390,14 @@ static void check_auth(const struct vec *v, const struct vec_exchange *x, bool f
         ck_bytes_eq(claim.signature, sl_bytes(mac, sl_prf_len(x->prf)));
         return;
     }
-    struct sl_bytes cert[SL_CHAIN_MAX], ocsp;
-    size_t n = 0;
+    struct ike_certs certs;
     ck_assert_uint_eq(claim.method, IKE_AUTH_DIGITAL_SIGNATURE);
     ck_assert_int_eq(claim.sig, strcmp(x->name, "gcm-ecdsa") == 0 ? SL_SIG_ECDSA_SHA256
                                                                   : SL_SIG_RSA_PKCS1_SHA256);
-    ck_ok(ike_certs_collect(list, cert, &n, &ocsp, &err), &err);
-    ck_assert_uint_eq(n, 1);
-    const uint8_t *p = cert[0].p;
-    X509 *c = d2i_X509(NULL, &p, (long)cert[0].len);
+    ck_ok(ike_certs_collect(&certs, list, &err), &err);
+    ck_assert_uint_eq(certs.cert_n, 1);
+    const uint8_t *p = certs.cert[0].p;
+    X509 *c = d2i_X509(NULL, &p, (long)certs.cert[0].len);
     uint8_t *spki = NULL;
     int len = i2d_X509_PUBKEY(X509_get_X509_PUBKEY(c), &spki);
     ck_assert_int_gt(len, 0);

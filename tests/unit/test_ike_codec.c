@@ -374,8 +374,7 @@ START_TEST(certificates_are_collected_in_order)
     SL_AUTO_BUF b = { 0 };
     struct ike_wr c = ike_wr_chain(&b);
     struct ike_payloads list;
-    struct sl_bytes cert[SL_CHAIN_MAX], ocsp;
-    size_t n = 0;
+    struct ike_certs certs;
     struct sl_err err = { 0 };
     ike_put_cert(&c, IKE_CERT_X509_SIGNATURE, sl_str("leaf"));
     ike_put_cert(&c, IKE_CERT_HASH_URL, sl_str("http://"));
@@ -383,15 +382,32 @@ START_TEST(certificates_are_collected_in_order)
     ike_put_cert(&c, IKE_CERT_X509_SIGNATURE, sl_str("issuer"));
     ck_assert(ike_wr_end(&c));
     ck_ok(ike_payloads_read(&list, c.first, view(&b), &err), &err);
-    ck_ok(ike_certs_collect(&list, cert, &n, &ocsp, &err), &err);
-    ck_assert_uint_eq(n, 2);
-    ck_bytes_eq(cert[0], sl_str("leaf"));
-    ck_bytes_eq(cert[1], sl_str("issuer"));
-    ck_bytes_eq(ocsp, sl_str("good"));
+    ck_ok(ike_certs_collect(&certs, &list, &err), &err);
+    ck_assert_uint_eq(certs.cert_n, 2);
+    ck_bytes_eq(certs.cert[0], sl_str("leaf"));
+    ck_bytes_eq(certs.cert[1], sl_str("issuer"));
+    ck_assert_uint_eq(certs.ocsp_n, 1);
+    ck_bytes_eq(certs.ocsp[0], sl_str("good"));
+    /* OCSP responses that repeat one, are too large or too many are left out and counted */
+    static const uint8_t large[IKE_OCSP_MAX + 1];
+    ike_put_cert(&c, IKE_CERT_OCSP, sl_str("good"));
+    ike_put_cert(&c, IKE_CERT_OCSP, sl_bytes(large, sizeof(large)));
+    ike_put_cert(&c, IKE_CERT_OCSP, sl_bytes(large, sizeof(large) - 1));
+    ck_ok(ike_payloads_read(&list, c.first, view(&b), &err), &err);
+    ck_ok(ike_certs_collect(&certs, &list, &err), &err);
+    ck_assert_uint_eq(certs.ocsp_n, 2);
+    ck_assert_uint_eq(certs.ocsp_skipped, 2);
+    ck_assert_uint_eq(certs.ocsp[1].len, IKE_OCSP_MAX);
+    for (uint8_t i = 0; i < SL_CHAIN_MAX; i++)
+        ike_put_cert(&c, IKE_CERT_OCSP, sl_bytes(&i, 1));
+    ck_ok(ike_payloads_read(&list, c.first, view(&b), &err), &err);
+    ck_ok(ike_certs_collect(&certs, &list, &err), &err);
+    ck_assert_uint_eq(certs.ocsp_n, SL_CHAIN_MAX);
+    ck_assert_uint_eq(certs.ocsp_skipped, 4);
     for (size_t i = 2; i <= SL_CHAIN_MAX; i++)
         ike_put_cert(&c, IKE_CERT_X509_SIGNATURE, sl_str("more"));
     ck_ok(ike_payloads_read(&list, c.first, view(&b), &err), &err);
-    ck_rc(ike_certs_collect(&list, cert, &n, &ocsp, &err), SL_TOO_LARGE, &err);
+    ck_rc(ike_certs_collect(&certs, &list, &err), SL_TOO_LARGE, &err);
 }
 END_TEST
 

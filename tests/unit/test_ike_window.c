@@ -174,7 +174,18 @@ START_TEST(heap_gives_the_earliest_timer_after_any_changes)
 }
 END_TEST
 
-SL_TESTS(ike_window, SL_CASE(request_unanswered_is_repeated_with_doubling_intervals_then_given_up),
+START_TEST(span_of_all_tries_is_known)
+{
+    ck_assert_int_eq(ike_retry_span_ms(&(struct ike_retry){ .first_ms = 1000, .tries = 5 }), 63000);
+    ck_assert_int_eq(ike_retry_span_ms(&(struct ike_retry){ .first_ms = 300, .tries = 4 }), 9300);
+    /* no interval is longer than the longest */
+    ck_assert_int_eq(ike_retry_span_ms(&(struct ike_retry){ .first_ms = 60000, .tries = 20 }),
+                     21 * INT64_C(60000));
+}
+END_TEST
+
+SL_TESTS(ike_window, SL_CASE(span_of_all_tries_is_known),
+         SL_CASE(request_unanswered_is_repeated_with_doubling_intervals_then_given_up),
          SL_CASE(request_to_a_peer_that_lives_gets_a_few_more_tries), SL_CASE(interval_is_capped),
          SL_CASE(response_is_taken_once_and_only_for_the_request_that_is_out),
          SL_CASE(request_again_is_known_until_the_next_one_is_answered),

@@ -127,13 +127,15 @@ START_TEST(supervisor_messages_round_trip)
     ck_assert_uint_eq(p2.proc[0].pid, 77);
     ck_assert(p2.proc[0].ready);
     ck_assert_str_eq(p2.proc[0].lost, "killed");
-    struct msg_route r = { .local_first = ts("10.1.0.0/16").first,
+    struct msg_route r = { .near = true,
+                           .local_first = ts("10.1.0.0/16").first,
                            .local_last = ts("10.1.0.0/16").last };
     struct msg_route r2;
     ck_assert(sl_prefix_parse(&r.prefix, "2001:db8::/32"));
     SL_AUTO_BUF c = { 0 };
     check(MSG_ROUTE_ADD, &r, &r2, &c);
     ck_assert_uint_eq(r2.prefix.len, 32);
+    ck_assert(r2.near);
     ck_assert(sl_addr_eq(&r2.local_last, &r.local_last));
 }
 END_TEST
@@ -191,20 +193,31 @@ START_TEST(fetch_messages_round_trip)
                           .body = sl_str("0\003"),
                           .max_bytes = 65536,
                           .deadline_ms = 2000,
-                          .follow = true };
+                          .follow = true,
+                          .configured = true,
+                          .etag = "\"v1\"",
+                          .last_modified = "Wed, 25 Nov 2026 08:00:00 GMT" };
     struct msg_http h2;
     CHECK(MSG_HTTP, &h, &h2);
     ck_bytes_eq(h2.uri, h.uri);
     ck_assert_uint_eq(h2.deadline_ms, 2000);
-    ck_assert(h2.follow);
+    ck_assert(h2.follow && h2.configured);
+    ck_assert_str_eq(h2.etag, "\"v1\"");
+    ck_assert_str_eq(h2.last_modified, h.last_modified);
     struct msg_http_reply r = { .rc = SL_OK,
                                 .status = 404,
                                 .content_type = "text/html",
-                                .body = sl_str("none") },
+                                .etag = "W/\"2\"",
+                                .last_modified = "Wed, 25 Nov 2026 08:00:00 GMT",
+                                .body = sl_str("none"),
+                                .value_n = 1 },
                           r2;
     SL_AUTO_BUF b1 = { 0 };
     check(MSG_HTTP_REPLY, &r, &r2, &b1);
     ck_assert_uint_eq(r2.status, 404);
+    ck_assert_uint_eq(r2.value_n, 1);
+    ck_assert_str_eq(r2.etag, "W/\"2\"");
+    ck_assert_str_eq(r2.last_modified, r.last_modified);
     struct msg_ldap l = { .directory = "corp",
                           .base = sl_str("dc=x"),
                           .filter = sl_str("(cn=a)"),
@@ -260,7 +273,8 @@ START_TEST(decision_round_trips)
                                  .remote = endpoint("[2001:db8::9]:4500"),
                                  .cert = { sl_str("leaf"), sl_str("issuer") },
                                  .cert_n = 2,
-                                 .ocsp = sl_str("ocsp"),
+                                 .ocsp = { sl_str("of leaf"), sl_str("of issuer") },
+                                 .ocsp_n = 2,
                                  .possession = SL_POSSESSION_SIGNATURE,
                                  .sig = SL_SIG_RSA_PSS_SHA256,
                                  .octets = sl_str("oct"),
@@ -273,6 +287,8 @@ START_TEST(decision_round_trips)
     CHECK(MSG_DECIDE, &m, &back);
     ck_assert(sl_endpoint_eq(&back.remote, &m.remote));
     ck_bytes_eq(back.cert[1], sl_str("issuer"));
+    ck_assert_uint_eq(back.ocsp_n, 2);
+    ck_bytes_eq(back.ocsp[1], sl_str("of issuer"));
     ck_assert_uint_eq(back.id.len, 4);
     ck_assert_int_eq(back.id_local.type, SL_ID_NONE);
     ck_assert_uint_eq(back.sa, 99);
@@ -304,6 +320,32 @@ START_TEST(identity_messages_round_trip)
                           c2;
     CHECK(MSG_CREDENTIAL, &c, &c2);
     ck_bytes_eq(c2.chain[0], sl_str("ee"));
+    struct msg_staples st = { .identity = "gw-a",
+                              .staple = { { .depth = 0,
+                                            .valid_s = 3600,
+                                            .responder = "0123456789012345678",
+                                            .response = sl_str("of ee") },
+                                          { .depth = 1, .response = sl_str("of ca") } },
+                              .staple_n = 2 },
+                       st2;
+    SL_AUTO_BUF b0 = { 0 };
+    check(MSG_STAPLES, &st, &st2, &b0);
+    ck_assert_uint_eq(st2.staple[0].valid_s, 3600);
+    ck_assert_uint_eq(st2.staple[1].depth, 1);
+    ck_assert_str_eq((const char *)st2.staple[0].responder, "0123456789012345678");
+    ck_bytes_eq(st2.staple[1].response, sl_str("of ca"));
+    /* more than ike may send, or for a certificate past the longest chain */
+    static const uint8_t large[SL_STAPLE_MAX_BYTES + 1];
+    SL_AUTO_BUF wrong = { 0 };
+    st.staple[1].response = sl_bytes(large, sizeof(large));
+    struct sl_err err = { 0 };
+    ck_ok(msg_write(MSG_STAPLES, &st, &wrong, &err), &err);
+    ck_assert(!msg_read(MSG_STAPLES, &st2, sl_buf_bytes(&wrong)));
+    st.staple[1].response = sl_str("of ca");
+    st.staple[1].depth = SL_CHAIN_MAX;
+    wrong.len = 0;
+    ck_ok(msg_write(MSG_STAPLES, &st, &wrong, &err), &err);
+    ck_assert(!msg_read(MSG_STAPLES, &st2, sl_buf_bytes(&wrong)));
     struct msg_anchors a = { .trust = "corp", .hashes = sl_str("01234567890123456789") }, a2;
     SL_AUTO_BUF b1 = { 0 };
     check(MSG_ANCHORS, &a, &a2, &b1);
@@ -396,6 +438,8 @@ START_TEST(datapath_messages_round_trip)
                           mv2;
     SL_AUTO_BUF b = { 0 };
     check(MSG_CHILD_MOVE, &mv, &mv2, &b);
+    SL_AUTO_BUF h = { 0 };
+    check(MSG_CHILD_HEARD, &mv, &mv2, &h);
     ck_assert_uint_eq(mv2.remote.port, 1024);
     struct msg_child_failed f = { .child_id = 5, .rc = SL_UNSUPPORTED, .text = "no" }, f2;
     SL_AUTO_BUF b2 = { 0 };

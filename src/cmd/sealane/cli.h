@@ -127,6 +127,9 @@ enum cli_exit judge_status(const json_t *data);
 void show_certs(struct cli *cli, const json_t *args, const json_t *data);
 void show_policy(struct cli *cli, const json_t *args, const json_t *data);
 enum cli_exit judge_policy(const json_t *data);
+void show_trust_status(struct cli *cli, const json_t *args, const json_t *data);
+void show_trust_metrics(FILE *f, const json_t *data); /* the same as OpenMetrics text */
+enum cli_exit judge_trust_status(const json_t *data);
 void show_ca_init(struct cli *cli, const json_t *args, const json_t *data);
 void show_ca_challenge(struct cli *cli, const json_t *args, const json_t *data);
 void show_ca_pending(struct cli *cli, const json_t *args, const json_t *data);
@@ -138,6 +141,7 @@ void show_ca_revoke(struct cli *cli, const json_t *args, const json_t *data);
 void show_ca_crl(struct cli *cli, const json_t *args, const json_t *data);
 void show_certificate(FILE *f, const json_t *cert);
 enum cli_exit run_enroll(struct cli *cli, const struct command *cmd, const json_t *args);
+enum cli_exit run_cert_verify(struct cli *cli, const struct command *cmd, const json_t *args);
 enum cli_exit run_audit_tail(struct cli *cli, const struct command *cmd, const json_t *args);
 enum cli_exit run_audit_show(struct cli *cli, const struct command *cmd, const json_t *args);
 enum cli_exit run_audit_query(struct cli *cli, const struct command *cmd, const json_t *args);

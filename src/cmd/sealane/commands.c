@@ -19,6 +19,13 @@ static const struct arg rekey_args[] = {
     { ARG_FLAG, "--ike", NULL, "ike", false, "rekey the IKE SA instead of its children" },
     END,
 };
+static const struct arg down_args[] = {
+    { ARG_TEXT, NULL, "CONNECTION", "connection", true, "connection of the configuration" },
+    { ARG_TEXT, NULL, "CHILD", "child", false, "one of its children; without: all of them" },
+    { ARG_FLAG, "--wait", NULL, "wait", false,
+      "wait for the peer's answer, or until it is given up; without: for two seconds" },
+    END,
+};
 static const struct arg sas_args[] = {
     { ARG_TEXT, NULL, "CONNECTION", "connection", false, "only this connection" },
     END,
@@ -91,6 +98,66 @@ static const struct arg policy_test_args[] = {
       "connection it would use; needed when there are several" },
     END,
 };
+#define CERT_ARGS                                                                                       \
+    { ARG_LIST, "--anchor", "FILE", "anchor", false, "trust anchors, PEM or DER; at least one" },       \
+        { ARG_LIST, "--intermediate",                                                                   \
+          "FILE",   "intermediate",                                                                     \
+          false,    "certificates for the path, not trusted" },                                         \
+        { ARG_LIST, "--crl", "FILE", "crl", false, "CRLs: complete, delta or indirect" },               \
+        { ARG_LIST, "--ocsp", "FILE", "ocsp", false, "OCSP responses in DER" },                         \
+        { ARG_TEXT, "--time", "TIME",                                                                   \
+          "time",   false,    "as of then: 2026-11-23T17:00:00Z, or seconds since 1970; default now" }, \
+        { ARG_TEXT,                                                                                     \
+          "--id",                                                                                       \
+          "ID",                                                                                         \
+          "name",                                                                                       \
+          false,                                                                                        \
+          "a name that must be in the certificate: dns:, ip:, email: or dn:; without: none" },          \
+        { ARG_TEXT,                                                                                     \
+          "--eku",                                                                                      \
+          "OID",                                                                                        \
+          "eku",                                                                                        \
+          false,                                                                                        \
+          "the extended key usage instead of the rule for IKE (absent, any or ipsecIKE); none: "        \
+          "neither it nor key usage of the end entity is looked at" },                                  \
+        { ARG_LIST, "--policy", "OID",                                                                  \
+          "policy", false,      "certificate policies that are acceptable; without: any" },             \
+        { ARG_FLAG, "--any-policy", NULL, "any_policy", false, "any policy is acceptable" },            \
+        { ARG_FLAG, "--explicit-policy",                                                                \
+          NULL,     "explicit_policy",                                                                  \
+          false,    "an acceptable policy must hold for the whole path" },                              \
+        { ARG_FLAG, "--inhibit-any", NULL, "inhibit_any", false, "anyPolicy in CAs counts not" },       \
+        { ARG_FLAG, "--inhibit-mapping",                                                                \
+          NULL,     "inhibit_mapping",                                                                  \
+          false,    "policies are not mapped to others" },                                              \
+        { ARG_TEXT,                                                                                     \
+          "--revocation",                                                                               \
+          "MODE",                                                                                       \
+          "revocation",                                                                                 \
+          false,                                                                                        \
+          "require, grace (up to 24h past nextUpdate) or off; default require when --crl or "           \
+          "--ocsp is given or fetching is allowed, else off" },                                         \
+        { ARG_NUMBER,  "--max-depth", "N",                                                              \
+          "max_depth", false,         "so many intermediates that are not self-issued; default 8" },    \
+        { ARG_TEXT, "--profile", "PROFILE", "profile", false, "rfc5280 (default) or strict" },          \
+    {                                                                                                   \
+        ARG_FLAG, "--no-fetch", NULL, "no_fetch", false, "ask no server for anything"                   \
+    }
+static const struct arg cert_verify_args[] = {
+    { ARG_TEXT, NULL, "LEAF", "leaf", false,
+      "the certificate, PEM or DER; more in the same file are intermediates" },
+    { ARG_TEXT, "--batch", "FILE", "batch", false,
+      "instead of LEAF: a request in JSON a line, answered by a verdict in JSON a line; the other "
+      "options hold for what a request does not say; -: standard input" },
+    CERT_ARGS,
+    END,
+};
+static const struct arg cert_explain_args[] = {
+    { ARG_TEXT, NULL, "LEAF", "leaf", true,
+      "the certificate, PEM or DER; more in the same file are intermediates" },
+    CERT_ARGS,
+    END,
+};
 static const struct arg audit_tail_args[] = {
     { ARG_NUMBER, "-n", "COUNT", "count", false, "how many; default 10" },
     { ARG_FLAG, "-f", NULL, "follow", false, "go on with what is added" },
@@ -132,12 +199,17 @@ static const struct arg config_keys_args[] = {
     { ARG_TEXT, NULL, "SECTION", "section", false, "only this section" },
     END,
 };
+static const struct arg trust_status_args[] = {
+    { ARG_FLAG, "--metrics", NULL, "metrics", false,
+      "as OpenMetrics text, for a scraper or node_exporter's textfile collector" },
+    END,
+};
 
 static const struct command commands[] = {
     { "status", NULL, "is everything well, and if not, what is to be done", NULL, show_status,
       judge_status, NULL, 0 },
     { "up", NULL, "bring a connection up", connection_child, show_done, NULL, NULL, 120000 },
-    { "down", NULL, "take a connection down", connection_child, show_done, NULL, NULL, 60000 },
+    { "down", NULL, "take a connection down", down_args, show_done, NULL, NULL, 60000 },
     { "rekey", NULL, "give a connection new keys", rekey_args, show_done, NULL, NULL, 60000 },
     { "sas", NULL, "list IKE and child SAs", sas_args, NULL, NULL, run_sas, 0 },
     { "esp", NULL, "count the packets of the datapath, and those dropped by reason", NULL, show_esp,
@@ -150,6 +222,12 @@ static const struct command commands[] = {
       policy_test_args, show_policy, judge_policy, NULL, 60000 },
     { "policy", "refresh", "fetch revocation data anew and decide again about live peers", NULL,
       show_refresh, NULL, NULL, 60000 },
+    { "cert", "verify", "is a certificate good, from files and without the daemon",
+      cert_verify_args, NULL, NULL, run_cert_verify, 0 },
+    { "cert", "explain", "the same as a story: what was tried, why it died, what would help",
+      cert_explain_args, NULL, NULL, run_cert_verify, 0 },
+    { "trust", "status", "how fresh the revocation data of each CA is, and when peers are refused",
+      trust_status_args, show_trust_status, judge_trust_status, NULL, 0 },
     { "ca", "init", "make the keys and certificates of the embedded CA", ca_init_args, show_ca_init,
       NULL, NULL, 120000 },
     { "ca", "challenge", "make a one-time challenge for a device", ca_challenge_args,

@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #define THREADS          2 /* for each directory */
+#define THREADS_URI      8 /* for all URIs: strangers' servers may hold one each */
 #define QUEUE_MAX        1000
 #define ANSWER_BYTES_MAX ((size_t)8 << 20)
 #define DEADLINE_MS      5000
@@ -41,7 +42,8 @@ struct job {
     struct sl_err err;
     struct sl_buf entries;
     uint32_t entry_n;
-    struct sl_buf value; /* of a URI */
+    struct fetch_request request; /* of a URI: where, and how many bytes */
+    struct fetch_reply reply;
 };
 
 struct ldap_pool {
@@ -50,7 +52,7 @@ struct ldap_pool {
     char ca[PATH_OF_FD], cert[PATH_OF_FD], key[PATH_OF_FD]; /* paths that libldap reads */
     int fd[3];
     struct sl_secret password;
-    pthread_t thread[THREADS];
+    pthread_t thread[THREADS_URI];
     unsigned threads;
     struct event *done_event;
     uint64_t asked, failed; /* the loop's */
@@ -72,7 +74,7 @@ static void job_free(struct job *j)
     free(j->filter);
     free(j->uri);
     sl_buf_clear(&j->entries);
-    sl_buf_clear(&j->value);
+    fetch_reply_clear(&j->reply);
     free(j);
 }
 
@@ -85,18 +87,18 @@ static void answer(struct job *j, enum sl_rc rc, const char *text)
 {
     struct fetch *f = j->pool->f;
     j->answered = true;
-    if (rc == SL_OK) {
-        f->done++;
-    } else {
-        f->failed++;
-        j->pool->failed++;
-    }
+    j->pool->failed += rc != SL_OK;
     if (j->http) {
-        struct msg_http_reply m = { .rc = rc, .status = 200, .body = sl_buf_bytes(&j->value) };
-        (void)snprintf(m.text, sizeof(m.text), "%s", text);
-        fetch_answer_http(f, j->who, &m);
+        /* the thread may be at work on j->reply still, unless it succeeded */
+        struct fetch_reply failed = { .rc = rc };
+        (void)snprintf(failed.text, sizeof(failed.text), "%s", text);
+        fetch_answer_reply(f, j->who, rc == SL_OK ? &j->reply : &failed);
         return;
     }
+    if (rc == SL_OK)
+        f->done++;
+    else
+        f->failed++;
     struct msg_ldap_reply m = { .rc = rc };
     (void)snprintf(m.text, sizeof(m.text), "%s", text);
     if (rc == SL_OK) {
@@ -208,12 +210,15 @@ enum sl_rc fetch_ldap_uri(struct fetch *f, struct fetch_asker who, const struct 
     j->pool = p;
     j->who = who;
     j->http = true;
-    j->ask.limit = 1;
     j->uri = sl_strdup_bytes(m->uri);
-    if (j->uri)
+    if (j->uri) {
+        j->request = (struct fetch_request){ .uri = sl_str(j->uri),
+                                             .origin = fetch_request_of(m).origin,
+                                             .max_bytes = m->max_bytes };
         enqueue(p, j, m->deadline_ms);
-    else
+    } else {
         refuse(j, SL_MALFORMED, "URI cannot be used");
+    }
     return SL_OK;
 }
 
@@ -440,57 +445,13 @@ static void run_search(struct job *j, LDAP **ld)
     }
 }
 
-/* ---- a thread's side: URIs --------------------------------------------------------------------- */
-static void take_first_value(struct job *j)
-{
-    struct sl_rd r = sl_rd(sl_buf_bytes(&j->entries));
-    struct msg_ldap_entry e;
-    struct msg_ldap_value v;
-    if (!j->entry_n || !msg_ldap_entry_read(&e, &r) || !e.value_n) {
-        j->rc = SL_FAIL(&j->err, SL_NOT_FOUND, "the directory has no such value");
-        return;
-    }
-    struct sl_rd values = sl_rd(e.values);
-    if (!msg_ldap_value_read(&v, &values) || !sl_buf_put(&j->value, v.value))
-        j->rc = SL_FAIL_MEM(&j->err);
-}
-
+/* ---- a thread's side: work ------------------------------------------------------------------------- */
 static void run_uri(struct job *j)
 {
-    LDAPURLDesc *u = NULL;
-    LDAP *ld = NULL;
-    char server[512];
-    if (ldap_url_parse(j->uri, &u) != LDAP_URL_SUCCESS || !u->lud_host || !*u->lud_host ||
-        !u->lud_attrs || !u->lud_attrs[0] || strlen(u->lud_attrs[0]) >= sizeof(j->ask.attr[0]) ||
-        u->lud_crit_exts) {
-        j->rc = SL_FAIL(&j->err, SL_UNSUPPORTED, "LDAP URI needs a host and one attribute");
-        ldap_free_urldesc(u);
-        return;
-    }
-    bool v6 = strchr(u->lud_host, ':') != NULL;
-    (void)snprintf(server, sizeof(server), "%s://%s%s%s:%d", u->lud_scheme, v6 ? "[" : "",
-                   u->lud_host, v6 ? "]" : "", u->lud_port);
-    j->base = strdup(u->lud_dn ? u->lud_dn : "");
-    j->filter = strdup(u->lud_filter ? u->lud_filter : "(objectClass=*)");
-    (void)snprintf(j->ask.attr[0], sizeof(j->ask.attr[0]), "%s", u->lud_attrs[0]);
-    j->ask.attr_n = 1;
-    j->ask.scope = u->lud_scope == LDAP_SCOPE_SUBTREE    ? MSG_LDAP_SUB
-                   : u->lud_scope == LDAP_SCOPE_ONELEVEL ? MSG_LDAP_ONE
-                                                         : MSG_LDAP_BASE;
-    ldap_free_urldesc(u);
-    if (!j->base || !j->filter) {
-        j->rc = SL_FAIL_MEM(&j->err);
-        return;
-    }
-    j->rc = connect_to(j->pool, j, server, false, &ld, &j->err);
-    if (j->rc == SL_OK) {
-        int e = search_once(j, ld, &j->rc);
-        if (e != LDAP_SUCCESS)
-            j->rc = ldap_failed(j->pool, ld, server, e, &j->err);
-    }
-    if (j->rc == SL_OK)
-        take_first_value(j);
-    hang_up(&ld);
+    fetch_ldap_get(&j->pool->f->rules, &j->request, j->end_ns, &j->reply);
+    j->rc = j->reply.rc;
+    if (j->rc != SL_OK)
+        (void)SL_FAIL(&j->err, j->rc, "%s", j->reply.text);
 }
 
 static void *work(void *arg)
@@ -605,7 +566,7 @@ static enum sl_rc pool_open(struct ldap_pool *p, struct fetch *f, const struct s
         p->fd[2] = take_file(p, "client_key", p->key);
         SL_TRY(take_password(p, err));
     }
-    for (; p->threads < THREADS; p->threads++) {
+    for (unsigned n = d ? THREADS : THREADS_URI; p->threads < n; p->threads++) {
         int e = pthread_create(&p->thread[p->threads], NULL, work, p);
         if (e)
             return SL_FAIL(err, SL_NO_MEMORY, "thread: %s", strerror(e));
@@ -616,8 +577,6 @@ static enum sl_rc pool_open(struct ldap_pool *p, struct fetch *f, const struct s
 enum sl_rc fetch_ldap_open(struct fetch *f, struct sl_err *err)
 {
     const struct sl_config *c = f->p->config;
-    /* what is not in our configuration is not to come from ldap.conf or the environment */
-    setenv("LDAPNOINIT", "1", 1);
     f->pools = calloc(c->directory_n + 1, sizeof(*f->pools));
     if (!f->pools)
         return SL_FAIL_MEM(err);

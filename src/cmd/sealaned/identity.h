@@ -5,6 +5,7 @@
  *   identity_files.c     files the configuration names, watched; the revocation cache on disk
  *   identity_records.c   the audit log: group commit, and what waits for it
  *   identity_certs.c     our own certificates: loaded, stored, sent to ike
+ *   identity_staple.c    their OCSP responses, for peers that ask in IKE (RFC 4806)
  *   identity_enroll.c    enrolment and renewal, in threads
  *
  * One loop thread owns all of this; an enrolment's thread touches only its own job.
@@ -51,13 +52,25 @@ struct own {
     int64_t renew_at, retry_at;
     unsigned failures;
     struct enroll_job *job; /* enrolment or renewal under way */
+    /* OCSP in IKE */
+    struct sl_own *staples;   /* of the chain; NULL: no connection hands its responses over */
+    uint8_t staples_sent[32]; /* digest of what ike was sent last */
+    bool revoked;             /* its responder says so */
 };
 
 /* ---- files that are watched -------------------------------------------------------------------------- */
-enum watched_kind { WATCH_ANCHOR, WATCH_INTERMEDIATE, WATCH_CRL, WATCH_LDIF, WATCH_CERTIFICATE };
+enum watched_kind {
+    WATCH_ANCHOR,
+    WATCH_INTERMEDIATE,
+    WATCH_CRL,
+    WATCH_RESPONDER,
+    WATCH_LDIF,
+    WATCH_CERTIFICATE
+};
 struct watched {
     enum watched_kind kind;
     const char *path;
+    char *found; /* path, when it was found in trust.crl_dir and is not configured by name */
     const char *section;
     struct own *own;
     int64_t mtime_ns, size;
@@ -127,9 +140,16 @@ void identity_own_path(const struct identity *id, const struct own *own, const c
                        char out[IDENTITY_PATH_MAX]);
 /* Reads the certificate file again and tells ike; key_known: the keyring is known to hold its key. */
 void identity_own_load(struct identity *id, struct own *own, bool key_known);
-void identity_own_send(struct identity *id, const struct own *own);
+void identity_own_send(struct identity *id, struct own *own);
 void identity_own_tick(struct identity *id); /* states follow the clock */
 json_t *identity_own_json(const struct own *own);
+
+/* identity_staple.c */
+void identity_staple_renew(struct identity *id, struct own *own); /* the chain is another */
+void identity_staple_drop(struct own *own);                       /* before the chain goes */
+/* Sends ike what is at hand when that is news; all: ike knows nothing yet. */
+void identity_staple_send(struct identity *id, struct own *own, bool all);
+void identity_staple_tick(struct identity *id);
 
 /* identity_enroll.c */
 SL_MUST_USE enum sl_rc identity_enroll_open(struct identity *id, struct sl_err *err);

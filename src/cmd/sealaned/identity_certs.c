@@ -28,7 +28,7 @@ void identity_own_path(const struct identity *id, const struct own *own, const c
     snprintf(out, IDENTITY_PATH_MAX, "%s/%s.pem%s", id->dir, own->conf->name, suffix);
 }
 
-void identity_own_send(struct identity *id, const struct own *own)
+void identity_own_send(struct identity *id, struct own *own)
 {
     static struct msg_credential m; /* large; loop thread only */
     struct sl_err err = { 0 };
@@ -41,6 +41,7 @@ void identity_own_send(struct identity *id, const struct own *own)
     struct chan *ike = id->p->link[PROC_IKE];
     if (ike && chan_is_linked(ike) && msg_send(ike, MSG_CREDENTIAL, &m, &err) != SL_OK)
         sl_log_err(SL_LOG_WARN, &err, "certificate of %s for ike", own->conf->name);
+    identity_staple_send(id, own, true);
 }
 
 /* ---- does the keyring hold the key? ----------------------------------------------------------------- */
@@ -162,8 +163,10 @@ void identity_own_load(struct identity *id, struct own *own, bool key_known)
             sl_log_err(SL_LOG_ERROR, &err, "identity %s", own->conf->name);
         return;
     }
+    identity_staple_drop(own);
     sl_certs_clear(&own->chain);
     own->chain = chain;
+    identity_staple_renew(id, own);
     own->failures = 0;
     own->retry_at = 0;
     key_text(chain.v[0], own->key);
@@ -212,8 +215,10 @@ enum sl_rc identity_certs_open(struct identity *id, struct sl_err *err)
 
 void identity_certs_close(struct identity *id)
 {
-    for (size_t i = 0; id->own && i < id->p->config->identity_n; i++)
+    for (size_t i = 0; id->own && i < id->p->config->identity_n; i++) {
+        identity_staple_drop(&id->own[i]);
         sl_certs_clear(&id->own[i].chain);
+    }
     free(id->own);
     id->own = NULL;
 }

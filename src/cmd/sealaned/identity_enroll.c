@@ -130,7 +130,8 @@ static enum sl_rc exchange(struct enroll_job *j, struct sl_enrollment *e,
                           .body = step->body,
                           .max_bytes = SL_SCEP_MESSAGE_MAX,
                           .deadline_ms = (uint32_t)j->scep->timeout_ms,
-                          .follow = !step->post };
+                          .follow = !step->post,
+                          .configured = true };
     snprintf(m.method, sizeof(m.method), "%s", step->post ? "POST" : "GET");
     snprintf(m.content_type, sizeof(m.content_type), "%s",
              step->post ? "application/x-pki-message" : "");

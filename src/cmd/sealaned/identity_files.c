@@ -4,17 +4,21 @@
  */
 #include "src/cmd/sealaned/identity.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #define FILE_MAX   ((size_t)100 << 20)
 #define AUTHORITY  "authority" /* in trust.anchors: the embedded authority's root */
 #define CACHE_NAME "revocation.cache"
+#define CRL_PREFIX "crl-" /* of files that hold one large CRL of the cache each */
+#define DIR_MAX    1024   /* files taken from one trust.crl_dir */
 
 enum sl_rc identity_read_file(struct sl_buf *out, const char *path, size_t max, struct sl_err *err)
 {
@@ -114,6 +118,8 @@ static enum sl_rc load(struct identity *id, const struct watched *w, struct sl_e
         return sl_decider_intermediates(id->d, w->section, v, w->path, err);
     case WATCH_CRL:
         return sl_decider_crl(id->d, w->section, v, w->path, err);
+    case WATCH_RESPONDER:
+        return sl_decider_responder(id->d, w->section, v, w->path, err);
     case WATCH_LDIF:
         return sl_decider_ldif(id->d, w->section, v, w->path, err);
     case WATCH_CERTIFICATE:
@@ -140,11 +146,102 @@ static bool has_changed(struct watched *w)
     return true;
 }
 
+static enum sl_rc watch(struct identity *id, enum watched_kind kind, const char *path,
+                        const char *section, struct own *own, struct sl_err *err)
+{
+    if (!*path)
+        return SL_OK;
+    struct watched *v = reallocarray(id->watched, id->watched_n + 1, sizeof(*v));
+    if (!v)
+        return SL_FAIL_MEM(err);
+    id->watched = v;
+    v[id->watched_n++] =
+        (struct watched){ .kind = kind, .path = path, .section = section, .own = own };
+    return SL_OK;
+}
+
+/* ---- directories of CRLs ---------------------------------------------------------------------------- */
+static bool is_crl_name(const char *name)
+{
+    static const char *const ends[] = { ".crl", ".pem", ".der" };
+    size_t n = strlen(name);
+    for (size_t i = 0; i < SL_ARRAY_LEN(ends); i++)
+        if (*name != '.' && n > strlen(ends[i]) && !strcasecmp(name + n - strlen(ends[i]), ends[i]))
+            return true;
+    return false;
+}
+
+static bool is_watched(const struct identity *id, const char *path, const char *section)
+{
+    for (size_t i = 0; i < id->watched_n; i++)
+        if (id->watched[i].kind == WATCH_CRL && !strcmp(id->watched[i].path, path) &&
+            !strcmp(id->watched[i].section, section))
+            return true;
+    return false;
+}
+
+static void look_into_dir(struct identity *id, const struct sl_conf_trust *t)
+{
+    DIR *dir = *t->crl_dir ? opendir(t->crl_dir) : NULL;
+    struct sl_err err = { 0 };
+    unsigned n = 0;
+    if (!dir)
+        return;
+    for (struct dirent *e; (e = readdir(dir)) && n < DIR_MAX;) {
+        char path[IDENTITY_PATH_MAX];
+        if (!is_crl_name(e->d_name) ||
+            (size_t)snprintf(path, sizeof(path), "%s/%s", t->crl_dir, e->d_name) >= sizeof(path))
+            continue;
+        n++;
+        if (is_watched(id, path, t->name))
+            continue;
+        char *copy = strdup(path);
+        if (!copy)
+            break;
+        if (watch(id, WATCH_CRL, copy, t->name, NULL, &err) != SL_OK) {
+            free(copy);
+            break;
+        }
+        id->watched[id->watched_n - 1].found = copy;
+    }
+    closedir(dir);
+}
+
+static void look_into_dirs(struct identity *id)
+{
+    const struct sl_config *c = id->p->config;
+    for (size_t i = 0; i < c->trust_n; i++)
+        look_into_dir(id, &c->trust[i]);
+}
+
+/* A file of such a directory was removed: its CRL counts no more. */
+static bool is_gone(struct identity *id, const struct watched *w)
+{
+    struct stat st;
+    if (stat(w->path, &st) == 0 || errno != ENOENT)
+        return false;
+    sl_info("%s: is gone", w->path);
+    sl_decider_crl_gone(id->d, w->section, w->path);
+    return true;
+}
+
+static void unwatch(struct identity *id, size_t i)
+{
+    free(id->watched[i].found);
+    memmove(&id->watched[i], &id->watched[i + 1], (id->watched_n - i - 1) * sizeof(id->watched[0]));
+    id->watched_n--;
+}
+
 void identity_files_look(struct identity *id)
 {
+    look_into_dirs(id);
     for (size_t i = 0; i < id->watched_n; i++) {
         struct watched *w = &id->watched[i];
         struct sl_err err = { 0 };
+        if (w->found && is_gone(id, w)) {
+            unwatch(id, i--);
+            continue;
+        }
         /*
          * Anchors and intermediates are read until they are there, and then kept: taking trust away
          * is a change of the configuration.
@@ -165,20 +262,6 @@ void identity_files_look(struct identity *id)
     identity_pump(id);
 }
 
-static enum sl_rc watch(struct identity *id, enum watched_kind kind, const char *path,
-                        const char *section, struct own *own, struct sl_err *err)
-{
-    if (!*path)
-        return SL_OK;
-    struct watched *v = reallocarray(id->watched, id->watched_n + 1, sizeof(*v));
-    if (!v)
-        return SL_FAIL_MEM(err);
-    id->watched = v;
-    v[id->watched_n++] =
-        (struct watched){ .kind = kind, .path = path, .section = section, .own = own };
-    return SL_OK;
-}
-
 enum sl_rc identity_files_open(struct identity *id, struct sl_err *err)
 {
     const struct sl_config *c = id->p->config;
@@ -191,6 +274,7 @@ enum sl_rc identity_files_open(struct identity *id, struct sl_err *err)
             SL_TRY(watch(id, WATCH_INTERMEDIATE, t->intermediates.v[k], t->name, NULL, err));
         for (size_t k = 0; k < t->crls.n; k++)
             SL_TRY(watch(id, WATCH_CRL, t->crls.v[k], t->name, NULL, err));
+        SL_TRY(watch(id, WATCH_RESPONDER, t->responder_cert, t->name, NULL, err));
     }
     for (size_t i = 0; i < c->directory_n; i++)
         if (c->directory[i].type == SL_DIRECTORY_LDIF)
@@ -203,6 +287,8 @@ enum sl_rc identity_files_open(struct identity *id, struct sl_err *err)
 
 void identity_files_close(struct identity *id)
 {
+    for (size_t i = 0; i < id->watched_n; i++)
+        free(id->watched[i].found);
     free(id->watched);
     id->watched = NULL;
     id->watched_n = 0;
@@ -259,17 +345,48 @@ static void cache_path(const struct identity *id, char out[IDENTITY_PATH_MAX])
     snprintf(out, IDENTITY_PATH_MAX, "%s/" CACHE_NAME, id->dir);
 }
 
-void identity_cache_load(struct identity *id)
+static void load_file(struct identity *id, const char *path, bool apart)
 {
-    char path[IDENTITY_PATH_MAX];
     struct sl_err err = { 0 };
     SL_AUTO_BUF in = { 0 };
-    cache_path(id, path);
     enum sl_rc rc = identity_read_file(&in, path, SL_BUF_MAX / 2, &err);
     if (rc == SL_OK)
         rc = sl_decider_load(id->d, sl_buf_bytes(&in), identity_now(), &err);
-    if (rc != SL_OK && rc != SL_NOT_FOUND)
-        sl_log_err(SL_LOG_WARN, &err, "revocation cache is not used");
+    if (rc == SL_OK || rc == SL_NOT_FOUND)
+        return;
+    sl_log_err(SL_LOG_WARN, &err, "%s is not used", path);
+    if (apart)
+        (void)unlink(path); /* it is fetched again, or belongs to no source that is left */
+}
+
+void identity_cache_load(struct identity *id)
+{
+    char path[IDENTITY_PATH_MAX];
+    cache_path(id, path);
+    load_file(id, path, false);
+    DIR *dir = opendir(id->dir);
+    for (struct dirent *e; dir && (e = readdir(dir));) {
+        if (strncmp(e->d_name, CRL_PREFIX, sizeof(CRL_PREFIX) - 1) != 0 ||
+            !is_crl_name(e->d_name) ||
+            (size_t)snprintf(path, sizeof(path), "%s/%s", id->dir, e->d_name) >= sizeof(path))
+            continue;
+        load_file(id, path, true);
+    }
+    if (dir)
+        closedir(dir);
+}
+
+static void save_apart(struct identity *id)
+{
+    char name[SL_CACHE_NAME], path[IDENTITY_PATH_MAX];
+    struct sl_err err = { 0 };
+    SL_AUTO_BUF out = { 0 };
+    while (sl_decider_save_next(id->d, name, &out)) {
+        snprintf(path, sizeof(path), "%s/" CRL_PREFIX "%s", id->dir, name);
+        if (identity_write_file(path, sl_buf_bytes(&out), &err) != SL_OK)
+            sl_log_err(SL_LOG_WARN, &err, "revocation cache");
+        out.len = 0;
+    }
 }
 
 void identity_cache_save(struct identity *id)
@@ -283,4 +400,5 @@ void identity_cache_save(struct identity *id)
     if (sl_decider_save(id->d, &out, &err) != SL_OK ||
         identity_write_file(path, sl_buf_bytes(&out), &err) != SL_OK)
         sl_log_err(SL_LOG_WARN, &err, "revocation cache");
+    save_apart(id);
 }

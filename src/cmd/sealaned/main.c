@@ -3,6 +3,7 @@
  * supervisor executes the same binary again as `sealaned --role NAME` for each role.
  */
 #include "src/cmd/sealaned/supervisor.h"
+#include "src/fetch/policy.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -27,7 +28,8 @@ static int check_config(const char *file)
     SL_AUTO(sl_config) *config = NULL;
     SL_AUTO_BUF problems = { 0 };
     struct sl_err err = { 0 };
-    if (sl_config_load(&config, file, &problems, &err) == SL_OK) {
+    if (sl_config_load(&config, file, &problems, &err) == SL_OK &&
+        fetch_rules_check(&config->fetch, &err) == SL_OK) {
         printf("%s: good\n", file);
         return 0;
     }

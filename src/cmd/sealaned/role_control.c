@@ -44,6 +44,7 @@ static const struct {
     { "enroll", PROC_IDENTITY, (int64_t)24 * 3600 * 1000 }, /* may wait for approval */
     { "renew", PROC_IDENTITY, (int64_t)24 * 3600 * 1000 },
     { "policy", PROC_IDENTITY, 60000 },
+    { "trust", PROC_IDENTITY, 5000 },
     { "directory", PROC_IDENTITY, 30000 },
     { "audit", PROC_IDENTITY, (int64_t)24 * 3600 * 1000 }, /* tail waits for the next record */
     { "ca", PROC_AUTHORITY, 120000 },

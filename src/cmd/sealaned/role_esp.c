@@ -58,10 +58,11 @@ static void drain_events(struct role_esp *r)
             tell(r, PROC_IKE, MSG_CHILD_SEEN, &m);
             break;
         case SL_ESP_EV_MOVED: {
-            /* IKE moves the child when it hears from the new address itself (RFC 7296 2.23) */
-            char text[SL_ENDPOINT_TEXT];
-            sl_debug("child %llu is heard from %s", (unsigned long long)ev.child_id,
-                     sl_endpoint_text(text, &ev.remote));
+            /* ike knows whether the peer may move, and moves all that is its (RFC 7296 2.23) */
+            struct msg_child_move heard = {
+                .child_id = ev.child_id, .local = ev.local, .remote = ev.remote, .udp_encap = true
+            };
+            tell(r, PROC_IKE, MSG_CHILD_HEARD, &heard);
             break;
         }
         }
@@ -80,6 +81,21 @@ static void route_send(void *ctx, const struct sl_prefix *p)
     tell(c->r, PROC_SUPERVISOR, c->type, &c->m);
 }
 
+/* Our own side keeps its ordinary routes, though the peer's selectors may cover it. */
+static void near_routes(struct role_esp *r, const struct sl_esp_child_info *c, bool add)
+{
+    struct route_change change = { .r = r,
+                                   .m.near = true,
+                                   .type = add ? MSG_ROUTE_ADD : MSG_ROUTE_DEL };
+    for (size_t i = 0; i < c->ts_local_n; i++) {
+        struct esp_range range;
+        struct sl_prefix p;
+        esp_range_init(&range, &c->ts_local[i].first, &c->ts_local[i].last);
+        while (esp_range_next(&range, &p))
+            route_send(&change, &p);
+    }
+}
+
 /* The routes of a child: what its peer's selectors cover goes into the tunnel. */
 static void routes(struct role_esp *r, const struct sl_esp_child_info *c, bool add)
 {
@@ -96,6 +112,7 @@ static void routes(struct role_esp *r, const struct sl_esp_child_info *c, bool a
         esp_routes(&c->ts_remote[i], c->ts_local, c->ts_local_n, config->shunt, config->shunt_n,
                    route_send, &change);
     }
+    near_routes(r, c, add);
 }
 
 /* ---- packets ----------------------------------------------------------------------------------- */
@@ -458,9 +475,9 @@ static void verb_status(void *ctx, struct proc_ctl *q, const json_t *args)
     problem(problems, r->fds.sock[ESP_UDP4] < 0 && r->fds.sock[ESP_UDP6] < 0,
             "no socket for ESP in UDP", "see the supervisor's log for why it could not be opened");
     problem(problems, i.bypass_dropped > 0,
-            "packets that a shunt bypasses by protocol, port or source were routed into the tunnel "
-            "and dropped",
-            "bypass whole networks, for all local addresses: those keep their ordinary routes");
+            "packets that a shunt bypasses were routed into the tunnel and dropped",
+            "routing rules cannot tell ICMP types, fragments, and sockets without a source address "
+            "of their own: `sealane config check` names such shunts, sealane.conf(5) tells more");
     json_object_set_new(result, "problems", problems);
     proc_ctl_reply(q, SL_OK, "", result, false);
     json_decref(result);

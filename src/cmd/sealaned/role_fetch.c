@@ -1,35 +1,25 @@
 /*
  * Fetch: the only process that makes connections. It answers two questions of identity: HTTP
  * exchanges (CRL, OCSP, SCEP) by libcurl on the event loop, and LDAP searches by libldap in threads
- * (fetch_ldap.c). Every request has a deadline of its own and waits for no other. What comes back
- * is bytes; reading them is identity's business.
+ * (fetch_ldap.c). Every request has a deadline of its own and waits for no other. What may be
+ * fetched and how is in src/fetch/. What comes back is bytes; reading them is identity's business.
  */
 #include "src/cmd/sealaned/fetch.h"
 
 #include <curl/curl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
-#define REDIRECTS_MAX      5
-#define HTTP_BYTES_DEFAULT ((size_t)16 << 20)
-#define HTTP_BYTES_MAX     ((size_t)100 << 20)
-#define DEADLINE_MS        15000
-#define DEADLINE_MAX_MS    120000
-#define TRANSFERS_MAX      512 /* at once; the rest is told to come again */
-#define USER_AGENT         "sealane/" SL_VERSION
+#define TRANSFERS_MAX 512 /* at once; the rest is told to come again */
+#ifdef SL_FAULTS
+#define SHOWN_MAX ((size_t)1 << 20) /* of a body, to a test */
+#endif
 
 struct transfer {
     struct fetch *f;
     struct transfer *next;
     struct fetch_asker who;
-    CURL *easy;
-    struct curl_slist *headers;
-    struct sl_buf body;
-    size_t max_bytes;
-    bool too_large;
-    char *uri;
-    char problem[CURL_ERROR_SIZE];
+    struct fetch_http *http;
 };
 
 /* ---- answers ----------------------------------------------------------------------------------- */
@@ -70,8 +60,11 @@ void fetch_answer_http(struct fetch *f, struct fetch_asker who, const struct msg
 #ifdef SL_FAULTS
     if (who.ctl) {
         answer_test(who.ctl, m->rc, m->text,
-                    json_pack("{s:i, s:s, s:o}", "status", (int)m->status, "type", m->content_type,
-                              "body", as_json(m->body)));
+                    json_pack("{s:i, s:s, s:s, s:s, s:i, s:I, s:o}", "status", (int)m->status,
+                              "type", m->content_type, "etag", m->etag, "last_modified",
+                              m->last_modified, "values", (int)m->value_n, "size",
+                              (json_int_t)m->body.len, "body",
+                              as_json(sl_bytes_slice(m->body, 0, SHOWN_MAX))));
         return;
     }
 #endif
@@ -103,10 +96,30 @@ void fetch_answer_ldap(struct fetch *f, struct fetch_asker who, const struct msg
         sl_log_err(SL_LOG_WARN, &err, "answer to identity");
 }
 
+void fetch_answer_reply(struct fetch *f, struct fetch_asker who, const struct fetch_reply *r)
+{
+    struct msg_http_reply m = {
+        .rc = r->rc, .status = r->status, .body = sl_buf_bytes(&r->body), .value_n = r->value_n
+    };
+    (void)snprintf(m.text, sizeof(m.text), "%s", r->text);
+    (void)snprintf(m.content_type, sizeof(m.content_type), "%s", r->content_type);
+    (void)snprintf(m.etag, sizeof(m.etag), "%s", r->etag);
+    (void)snprintf(m.last_modified, sizeof(m.last_modified), "%s", r->last_modified);
+    if (r->rc == SL_OK) {
+        f->done++;
+    } else {
+        f->failed++;
+        f->denied += r->rc == SL_DENIED;
+        sl_debug("%s", m.text);
+    }
+    fetch_answer_http(f, who, &m);
+}
+
 static void refuse_http(struct fetch *f, struct fetch_asker who, const struct sl_err *err)
 {
     struct msg_http_reply m = { .rc = err->rc };
     f->failed++;
+    f->denied += err->rc == SL_DENIED;
     (void)snprintf(m.text, sizeof(m.text), "%s", sl_err_text(err));
     fetch_answer_http(f, who, &m);
 }
@@ -120,69 +133,23 @@ static void transfer_free(struct transfer *t)
         *p = t->next;
         t->f->transfers_n--;
     }
-    if (t->easy)
-        curl_easy_cleanup(t->easy);
-    curl_slist_free_all(t->headers);
-    sl_buf_clear(&t->body);
-    free(t->uri);
+    fetch_http_free(t->http);
     free(t);
-}
-
-/* "Application/PKIX-CRL; charset=x" -> "application/pkix-crl" */
-static void content_type(char *out, size_t cap, const char *value)
-{
-    size_t n = 0;
-    for (; value && value[n] && value[n] != ';' && value[n] != ' ' && n < cap - 1; n++)
-        out[n] = (char)(value[n] >= 'A' && value[n] <= 'Z' ? value[n] + 32 : value[n]);
-    out[n] = '\0';
-}
-
-static enum sl_rc rc_of(const struct transfer *t, CURLcode code)
-{
-    if (t->too_large)
-        return SL_TOO_LARGE;
-    switch (code) { /* NOLINT(clang-diagnostic-switch-enum): libcurl's list grows */
-    case CURLE_OK:
-        return SL_OK;
-    case CURLE_OPERATION_TIMEDOUT:
-        return SL_TIMEOUT;
-    case CURLE_UNSUPPORTED_PROTOCOL:
-    case CURLE_URL_MALFORMAT:
-        return SL_UNSUPPORTED;
-    case CURLE_FILESIZE_EXCEEDED:
-        return SL_TOO_LARGE;
-    case CURLE_OUT_OF_MEMORY:
-        return SL_NO_MEMORY;
-    default:
-        return SL_UNAVAILABLE;
-    }
 }
 
 static void finish(struct transfer *t, CURLcode code)
 {
     struct fetch *f = t->f;
-    struct msg_http_reply m = { .rc = rc_of(t, code) };
-    if (m.rc == SL_OK) {
-        long status = 0;
-        char *type = NULL;
-        curl_easy_getinfo(t->easy, CURLINFO_RESPONSE_CODE, &status);
-        curl_easy_getinfo(t->easy, CURLINFO_CONTENT_TYPE, &type);
-        m.status = (uint16_t)status;
-        content_type(m.content_type, sizeof(m.content_type), type);
-        m.body = sl_buf_bytes(&t->body);
-        f->done++;
-    } else {
-        char uri[256];
-        (void)snprintf(m.text, sizeof(m.text), "%s: %s",
-                       sl_printable(uri, sizeof(uri), sl_str(t->uri)),
-                       t->too_large  ? "answer is larger than allowed"
-                       : *t->problem ? t->problem
-                                     : curl_easy_strerror(code));
-        f->failed++;
-        sl_debug("%s", m.text);
+    struct fetch_reply reply;
+    CURL *easy = fetch_http_easy(t->http);
+    curl_multi_remove_handle(f->multi, easy);
+    if (fetch_http_next(t->http, (int)code, &reply)) {
+        if (curl_multi_add_handle(f->multi, easy) == CURLM_OK)
+            return;
+        reply = (struct fetch_reply){ .rc = SL_NO_MEMORY };
     }
-    fetch_answer_http(f, t->who, &m);
-    curl_multi_remove_handle(f->multi, t->easy);
+    fetch_answer_reply(f, t->who, &reply);
+    fetch_reply_clear(&reply);
     transfer_free(t);
 }
 
@@ -192,12 +159,12 @@ static void take_finished(struct fetch *f)
     CURLMsg *m;
     int left;
     while ((m = curl_multi_info_read(f->multi, &left))) {
-        struct transfer *t = NULL;
+        struct fetch_http *h = NULL;
         CURLcode code = m->data.result;
         if (m->msg != CURLMSG_DONE)
             continue;
-        curl_easy_getinfo(m->easy_handle, CURLINFO_PRIVATE, (char **)&t);
-        finish(t, code);
+        curl_easy_getinfo(m->easy_handle, CURLINFO_PRIVATE, (char **)&h);
+        finish(fetch_http_owner(h), code);
     }
 }
 
@@ -252,88 +219,29 @@ static int set_timer(CURLM *multi, long ms, void *arg)
     return evtimer_add(f->timer, &tv);
 }
 
-static size_t take_body(char *p, size_t size, size_t n, void *arg)
-{
-    struct transfer *t = arg;
-    size_t len = size * n; /* size is always 1 */
-    if (len > t->max_bytes - t->body.len) {
-        t->too_large = true;
-        return 0;
-    }
-    return sl_buf_put(&t->body, sl_bytes(p, len)) ? len : 0;
-}
-
 /* ---- a request --------------------------------------------------------------------------------- */
-static bool has_scheme(struct sl_bytes uri, const char *scheme)
+struct fetch_request fetch_request_of(const struct msg_http *m)
 {
-    size_t n = strlen(scheme);
-    return uri.len > n && !strncasecmp((const char *)uri.p, scheme, n);
-}
-
-static enum sl_rc add_header(struct transfer *t, const char *name, const char *value,
-                             struct sl_err *err)
-{
-    char line[256];
-    if (strpbrk(value, "\r\n"))
-        return SL_FAIL(err, SL_MALFORMED, "%s holds a line break", name);
-    (void)snprintf(line, sizeof(line), "%s: %s", name, value);
-    struct curl_slist *more = curl_slist_append(t->headers, line);
-    if (!more)
-        return SL_FAIL_MEM(err);
-    t->headers = more;
-    return SL_OK;
-}
-
-static enum sl_rc set_up(struct transfer *t, const struct msg_http *m, struct sl_err *err)
-{
-    CURL *e = t->easy;
-    bool post = !strcmp(m->method, "POST");
-    long deadline = m->deadline_ms ? (long)m->deadline_ms : DEADLINE_MS;
-    if (deadline > DEADLINE_MAX_MS)
-        deadline = DEADLINE_MAX_MS;
-    if (!post && strcmp(m->method, "GET") != 0)
-        return SL_FAIL(err, SL_UNSUPPORTED, "HTTP method \"%s\"", m->method);
-    if (*m->content_type)
-        SL_TRY(add_header(t, "Content-Type", m->content_type, err));
-    if (*m->accept)
-        SL_TRY(add_header(t, "Accept", m->accept, err));
-    SL_TRY(add_header(t, "Expect", "", err)); /* no 100-continue, which some servers never send */
-    CURLcode rc = CURLE_OK;
-#define SET(option, value) rc = rc ? rc : curl_easy_setopt(e, option, value)
-    SET(CURLOPT_URL, t->uri);
-    SET(CURLOPT_PRIVATE, t);
-    SET(CURLOPT_ERRORBUFFER, t->problem);
-    SET(CURLOPT_PROTOCOLS_STR, "http,https");
-    SET(CURLOPT_REDIR_PROTOCOLS_STR, "http,https");
-    SET(CURLOPT_FOLLOWLOCATION, m->follow ? 1L : 0L);
-    SET(CURLOPT_MAXREDIRS, (long)REDIRECTS_MAX);
-    SET(CURLOPT_TIMEOUT_MS, deadline);
-    SET(CURLOPT_CONNECTTIMEOUT_MS, deadline);
-    SET(CURLOPT_NOSIGNAL, 1L);
-    SET(CURLOPT_QUICK_EXIT, 1L); /* never wait for the thread of a resolver that hangs */
-    SET(CURLOPT_PROXY, "");
-    SET(CURLOPT_USERAGENT, USER_AGENT);
-    SET(CURLOPT_HTTPHEADER, t->headers);
-    SET(CURLOPT_WRITEFUNCTION, take_body);
-    SET(CURLOPT_WRITEDATA, t);
-    SET(CURLOPT_MAXFILESIZE_LARGE, (curl_off_t)t->max_bytes);
-    SET(CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
-    if (post) {
-        SET(CURLOPT_POST, 1L);
-        SET(CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)m->body.len);
-        SET(CURLOPT_COPYPOSTFIELDS, m->body.len ? (const char *)m->body.p : "");
-    }
-#undef SET
-    return rc ? SL_FAIL(err, SL_INTERNAL, "libcurl: %s", curl_easy_strerror(rc)) : SL_OK;
+    return (struct fetch_request){ .uri = m->uri,
+                                   .origin =
+                                       m->configured ? FETCH_CONFIGURED : FETCH_FROM_CERTIFICATE,
+                                   .post = !strcmp(m->method, "POST"),
+                                   .content_type = m->content_type,
+                                   .accept = m->accept,
+                                   .body = m->body,
+                                   .max_bytes = m->max_bytes,
+                                   .deadline_ms = m->deadline_ms,
+                                   .follow = m->follow,
+                                   .etag = m->etag,
+                                   .last_modified = m->last_modified };
 }
 
 static enum sl_rc start_transfer(struct fetch *f, struct fetch_asker who, const struct msg_http *m,
                                  struct sl_err *err)
 {
-    char shown[128];
-    if (!has_scheme(m->uri, "http://") && !has_scheme(m->uri, "https://"))
-        return SL_FAIL(err, SL_UNSUPPORTED, "URI %s: only http and https are fetched",
-                       sl_printable(shown, sizeof(shown), m->uri));
+    struct fetch_request q = fetch_request_of(m);
+    if (!q.post && strcmp(m->method, "GET") != 0)
+        return SL_FAIL(err, SL_UNSUPPORTED, "HTTP method \"%s\"", m->method);
     if (f->transfers_n >= TRANSFERS_MAX)
         return SL_FAIL(err, SL_UNAVAILABLE, "%u transfers are under way", f->transfers_n);
     struct transfer *t = calloc(1, sizeof(*t));
@@ -341,14 +249,8 @@ static enum sl_rc start_transfer(struct fetch *f, struct fetch_asker who, const 
         return SL_FAIL_MEM(err);
     t->f = f;
     t->who = who;
-    t->max_bytes = m->max_bytes ? m->max_bytes : HTTP_BYTES_DEFAULT;
-    if (t->max_bytes > HTTP_BYTES_MAX)
-        t->max_bytes = HTTP_BYTES_MAX;
-    t->uri = sl_strdup_bytes(m->uri); /* NULL also when it holds a NUL */
-    t->easy = curl_easy_init();
-    enum sl_rc rc =
-        t->uri && t->easy ? set_up(t, m, err) : SL_FAIL(err, SL_MALFORMED, "URI cannot be used");
-    if (rc == SL_OK && curl_multi_add_handle(f->multi, t->easy) != CURLM_OK)
+    enum sl_rc rc = fetch_http_new(&t->http, &f->rules, &q, t, err);
+    if (rc == SL_OK && curl_multi_add_handle(f->multi, fetch_http_easy(t->http)) != CURLM_OK)
         rc = SL_FAIL_MEM(err);
     if (rc != SL_OK) {
         transfer_free(t);
@@ -363,9 +265,16 @@ static enum sl_rc start_transfer(struct fetch *f, struct fetch_asker who, const 
 static void start_http(struct fetch *f, struct fetch_asker who, const struct msg_http *m)
 {
     struct sl_err err = { 0 };
-    bool is_ldap = has_scheme(m->uri, "ldap://") || has_scheme(m->uri, "ldaps://");
+    struct fetch_target t = { 0 };
+    enum sl_rc rc = fetch_target_init(
+        &t, &f->rules, m->uri, m->configured ? FETCH_CONFIGURED : FETCH_FROM_CERTIFICATE, &err);
     f->asked++;
-    if ((is_ldap ? fetch_ldap_uri(f, who, m, &err) : start_transfer(f, who, m, &err)) != SL_OK)
+    /* a rewrite may have changed the scheme */
+    if (rc == SL_OK)
+        rc = fetch_is_http(t.uri.scheme) ? start_transfer(f, who, m, &err)
+                                         : fetch_ldap_uri(f, who, m, &err);
+    fetch_target_clear(&t);
+    if (rc != SL_OK)
         refuse_http(f, who, &err);
 }
 
@@ -390,9 +299,10 @@ static void verb_status(void *ctx, struct proc_ctl *q, const json_t *args)
 {
     struct fetch *f = ctx;
     (void)args;
-    json_t *result = json_pack("{s:I, s:I, s:I, s:i, s:o}", "asked", (json_int_t)f->asked, "done",
-                               (json_int_t)f->done, "failed", (json_int_t)f->failed, "http_now",
-                               (int)f->transfers_n, "ldap", fetch_ldap_status(f));
+    json_t *result = json_pack("{s:I, s:I, s:I, s:I, s:i, s:o}", "asked", (json_int_t)f->asked,
+                               "done", (json_int_t)f->done, "failed", (json_int_t)f->failed,
+                               "denied", (json_int_t)f->denied, "http_now", (int)f->transfers_n,
+                               "ldap", fetch_ldap_status(f));
     proc_ctl_reply(q, SL_OK, "", result, false);
     json_decref(result);
 }
@@ -417,9 +327,12 @@ static void verb_http(void *ctx, struct proc_ctl *q, const json_t *args)
                           .body = sl_str(body),
                           .max_bytes = number_of(args, "max_bytes"),
                           .deadline_ms = number_of(args, "deadline_ms"),
-                          .follow = json_is_true(json_object_get(args, "follow")) };
+                          .follow = json_is_true(json_object_get(args, "follow")),
+                          .configured = json_is_true(json_object_get(args, "configured")) };
     (void)snprintf(m.method, sizeof(m.method), "%s", *body ? "POST" : "GET");
     (void)snprintf(m.content_type, sizeof(m.content_type), "%s", text_of(args, "type"));
+    (void)snprintf(m.etag, sizeof(m.etag), "%s", text_of(args, "etag"));
+    (void)snprintf(m.last_modified, sizeof(m.last_modified), "%s", text_of(args, "last_modified"));
     start_http(ctx, (struct fetch_asker){ .ctl = q }, &m);
 }
 
@@ -445,7 +358,7 @@ static const struct proc_verb verbs[] = {
 
 static bool open_curl(struct fetch *f)
 {
-    if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
+    if (!fetch_global_init())
         return false;
     f->multi = curl_multi_init();
     f->timer = evtimer_new(f->p->base, on_timer, f);
@@ -460,7 +373,7 @@ static void close_curl(struct fetch *f)
 {
     for (struct transfer *t = f->transfers, *next; t; t = next) {
         next = t->next;
-        curl_multi_remove_handle(f->multi, t->easy);
+        curl_multi_remove_handle(f->multi, fetch_http_easy(t->http));
         transfer_free(t);
     }
     if (f->multi)
@@ -476,6 +389,10 @@ int role_fetch(struct proc_role *p)
     struct sl_err err = { 0 };
     f.p = p;
     p->ctx = &f;
+    if (fetch_rules_init(&f.rules, &p->config->fetch, &err) != SL_OK) {
+        sl_log_err(SL_LOG_ERROR, &err, "section fetch");
+        return 1;
+    }
     if (!open_curl(&f)) {
         sl_error("libcurl cannot be started");
         return 1;

@@ -4,7 +4,7 @@
  * asks again about live SAs when what they rest on changes; and looks after our own certificates.
  *
  * Control verbs: status, certs, enroll, policy.test {cert, id, connection}, policy.refresh (fetch
- * revocation data anew and ask again about live SAs).
+ * revocation data anew and ask again about live SAs), trust.status (freshness of each CA).
  */
 #include "src/cmd/sealaned/identity.h"
 
@@ -274,25 +274,34 @@ struct question {
     uint64_t number;
 };
 
+/* A server that is there and does not take such a request, as GET of an OCSP responder. */
+static bool not_taken(uint16_t status)
+{
+    return status == 400 || status == 404 || status == 405 || status == 414 || status == 501;
+}
+
 static void on_http(void *ctx, enum sl_rc rc, struct chan_msg *m)
 {
     struct question *q = ctx;
-    struct msg_http_reply r;
+    struct sl_decider *d = q->id->d;
+    static struct msg_http_reply r; /* large; loop thread only */
+    struct sl_bytes none = { 0 };
     char text[128];
     if (rc == SL_OK && !msg_read(MSG_HTTP_REPLY, &r, m->body))
         rc = SL_PROC_MESSAGE;
     if (rc != SL_OK) {
-        sl_decider_answer_fetch(q->id->d, q->number, rc, "", (struct sl_bytes){ 0 },
-                                identity_now());
+        sl_decider_answer_fetch(d, q->number, rc, "", none, identity_now());
     } else if (r.rc != SL_OK) {
-        sl_decider_answer_fetch(q->id->d, q->number, r.rc, r.text, (struct sl_bytes){ 0 },
-                                identity_now());
+        sl_decider_answer_fetch(d, q->number, r.rc, r.text, none, identity_now());
+    } else if (r.status == 304) {
+        sl_decider_answer_unchanged(d, q->number, identity_now());
     } else if (r.status != 200 && r.status != 0) {
         snprintf(text, sizeof(text), "the server answers with HTTP status %u", r.status);
-        sl_decider_answer_fetch(q->id->d, q->number, SL_UNAVAILABLE, text, (struct sl_bytes){ 0 },
-                                identity_now());
+        sl_decider_answer_fetch(d, q->number, not_taken(r.status) ? SL_UNSUPPORTED : SL_UNAVAILABLE,
+                                text, none, identity_now());
     } else {
-        sl_decider_answer_fetch(q->id->d, q->number, SL_OK, "", r.body, identity_now());
+        sl_decider_answer_version(d, q->number, r.etag, r.last_modified);
+        sl_decider_answer_fetch(d, q->number, SL_OK, "", r.body, identity_now());
     }
     identity_pump(q->id);
     free(q);
@@ -366,7 +375,10 @@ static enum sl_rc ask_http(struct identity *id, const struct sl_question *q, str
                           .body = q->body,
                           .max_bytes = (uint32_t)q->max_bytes,
                           .deadline_ms = (uint32_t)q->timeout_ms,
-                          .follow = true };
+                          .follow = true,
+                          .configured = !q->from_cert };
+    snprintf(m.etag, sizeof(m.etag), "%s", q->etag ? q->etag : "");
+    snprintf(m.last_modified, sizeof(m.last_modified), "%s", q->modified ? q->modified : "");
     snprintf(m.method, sizeof(m.method), "%s", q->content_type ? "POST" : "GET");
     snprintf(m.content_type, sizeof(m.content_type), "%s", q->content_type ? q->content_type : "");
     snprintf(m.accept, sizeof(m.accept), "%s", q->accept ? q->accept : "");
@@ -699,6 +711,9 @@ static void own_problem(json_t *problems, const struct own *own)
                                            : "put its certificate in place";
     switch (own->state) {
     case OWN_VALID:
+        if (own->revoked)
+            problem(problems, again, "identity %s: its OCSP responder says that it is revoked",
+                    name);
         if (own->failures)
             problem(problems, "see what the CA says; the certificate is still valid",
                     "identity %s: renewal failed %u times: %s", name, own->failures, own->text);
@@ -856,12 +871,24 @@ static void verb_policy_refresh(void *ctx, struct proc_ctl *q, const json_t *arg
     json_decref(o);
 }
 
+static void verb_trust_status(void *ctx, struct proc_ctl *q, const json_t *args)
+{
+    struct identity *id = ctx;
+    json_t *all = sl_decider_status(id->d, identity_now());
+    (void)args;
+    json_t *o = json_pack("{s:O}", "trust", json_object_get(all, "trust"));
+    json_decref(all);
+    proc_ctl_reply(q, SL_OK, "", o, false);
+    json_decref(o);
+}
+
 static const struct proc_verb verbs[] = {
     { "status", verb_status },
     { "certs", verb_certs },
     { "enroll", identity_verb_enroll },
     { "policy.test", verb_policy_test },
     { "policy.refresh", verb_policy_refresh },
+    { "trust.status", verb_trust_status },
 };
 
 /* ---- start and end ------------------------------------------------------------------------------------------------ */
@@ -871,6 +898,7 @@ static void on_second(evutil_socket_t fd, short what, void *arg)
     struct identity *id = arg;
     const struct sl_now now = identity_now();
     identity_own_tick(id);
+    identity_staple_tick(id);
     identity_enroll_tick(id);
     for (struct live *l = id->live, *next; l; l = next) {
         next = l->next;

@@ -9,6 +9,7 @@
  */
 #include "sealane/ike.h"
 #include "src/ike/proposal.h"
+#include "src/ike/retransmit.h"
 #include "src/proc/role.h"
 
 #include "sealane/time.h"
@@ -21,13 +22,15 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define DATAGRAM_MAX 65535
-#define BATCH        64 /* datagrams read before the loop looks at its other work */
-#define SIGN_MS      10000
-#define DECIDE_MS    90000 /* beyond the deadline of any trust section */
-#define SHUTDOWN_MS  1500  /* for telling the peers */
-#define SOCKETS      4
-#define MARKER       4 /* non-ESP marker */
+#define DATAGRAM_MAX    65535
+#define BATCH           64 /* datagrams read before the loop looks at its other work */
+#define SIGN_MS         10000
+#define DECIDE_MS       90000 /* beyond the deadline of any trust section */
+#define DOWN_PATIENCE_S 2  /* the peer's time to answer before a command is told that it has not */
+#define DOWN_AGAIN_S    20 /* and each time after that; less than a command waits for a line */
+#define SHUTDOWN_MS     1500 /* for telling the peers */
+#define SOCKETS         4
+#define MARKER          4 /* non-ESP marker */
 
 struct role_ike;
 
@@ -54,8 +57,13 @@ struct question {
 /* A command that waits for its SL_IKE_DONE. */
 struct waiting {
     struct waiting *next;
+    struct role_ike *r;
     uint64_t id;
     struct proc_ctl *q; /* NULL: our own, at shutdown */
+    /* down: what is said, at first and again, while the peer does not answer */
+    struct event *impatience;
+    bool to_the_end; /* go on waiting then */
+    char connection[SL_NAME_MAX];
 };
 
 struct role_ike {
@@ -444,21 +452,35 @@ static void on_event(struct role_ike *r, const struct sl_ike_action *a)
     (void)tell(r, PROC_IDENTITY, MSG_SA_EVENT, &m);
 }
 
+static void waiting_unlink(struct waiting *w)
+{
+    struct waiting **at = &w->r->waiting;
+    while (*at != w)
+        at = &(*at)->next;
+    *at = w->next;
+}
+
+static void waiting_free(struct waiting *w)
+{
+    if (w->impatience)
+        event_free(w->impatience);
+    free(w);
+}
+
 static void on_done(struct role_ike *r, const struct sl_ike_action *a)
 {
-    struct waiting **at = &r->waiting;
-    while (*at && (*at)->id != a->id)
-        at = &(*at)->next;
-    struct waiting *w = *at;
+    struct waiting *w = r->waiting;
+    while (w && w->id != a->id)
+        w = w->next;
     if (!w)
         return;
-    *at = w->next;
+    waiting_unlink(w);
     if (w->q) {
         json_t *result = json_pack("{s:s, s:s}", "connection", a->connection, "text", a->text);
         proc_ctl_reply(w->q, a->rc, a->rc == SL_OK ? "" : a->text, result, false);
         json_decref(result);
     }
-    free(w);
+    waiting_free(w);
 }
 
 static void carry_out(struct role_ike *r, const struct sl_ike_action *a)
@@ -550,6 +572,13 @@ static void on_identity(void *ctx, struct chan *c, struct chan_msg *m)
             malformed(c, m);
         else if (sl_ike_credential(r->ike, x.identity, x.key, x.chain, x.chain_n, &err) != SL_OK)
             sl_log_err(SL_LOG_ERROR, &err, "certificate of identity %s", x.identity);
+    } else if (m->type == MSG_STAPLES) {
+        struct msg_staples x;
+        if (!msg_read(MSG_STAPLES, &x, m->body))
+            malformed(c, m);
+        else if (sl_ike_staples(r->ike, sl_clock_mono_ns(), x.identity, x.staple, x.staple_n,
+                                &err) != SL_OK)
+            sl_log_err(SL_LOG_ERROR, &err, "OCSP responses of identity %s", x.identity);
     } else if (m->type == MSG_ANCHORS) {
         struct msg_anchors x;
         if (!msg_read(MSG_ANCHORS, &x, m->body))
@@ -574,6 +603,7 @@ static void on_esp(void *ctx, struct chan *c, struct chan_msg *m)
     struct role_ike *r = ctx;
     const int64_t now = sl_clock_mono_ns();
     struct msg_child x = { 0 };
+    struct msg_child_move heard;
     struct msg_child_failed f;
     if (m->type == MSG_CHILD_FAILED) {
         if (!msg_read(MSG_CHILD_FAILED, &f, m->body))
@@ -586,6 +616,8 @@ static void on_esp(void *ctx, struct chan *c, struct chan_msg *m)
         sl_ike_child_hard(r->ike, now, x.child_id);
     } else if (m->type == MSG_CHILD_SEEN && msg_read(MSG_CHILD_SEEN, &x, m->body)) {
         sl_ike_child_seen(r->ike, now, x.child_id);
+    } else if (m->type == MSG_CHILD_HEARD && msg_read(MSG_CHILD_HEARD, &heard, m->body)) {
+        sl_ike_child_heard(r->ike, now, heard.child_id, &heard.remote);
     } else {
         malformed(c, m);
     }
@@ -629,9 +661,11 @@ static void on_esp_linked(void *ctx, struct chan *c, bool linked)
 
 /* ---- control ----------------------------------------------------------------------------------- */
 
+/* Starts a command; it may have been answered when this returns. */
 static void command(struct role_ike *r, struct proc_ctl *q, const json_t *args,
                     uint64_t (*run)(struct role_ike *r, const char *connection, const char *child,
-                                    const json_t *args))
+                                    const json_t *args),
+                    event_callback_fn on_impatience)
 {
     const char *connection = json_string_value(json_object_get(args, "connection"));
     const char *child = json_string_value(json_object_get(args, "child"));
@@ -642,18 +676,64 @@ static void command(struct role_ike *r, struct proc_ctl *q, const json_t *args,
         return;
     }
     struct waiting *w = calloc(1, sizeof(*w));
-    const uint64_t id = w ? run(r, connection, child && *child ? child : NULL, args) : 0;
+    if (w && on_impatience)
+        w->impatience = event_new(r->p->base, -1, 0, on_impatience, w);
+    const uint64_t id = w && (w->impatience || !on_impatience)
+                            ? run(r, connection, child && *child ? child : NULL, args)
+                            : 0;
     if (!id) {
-        free(w);
+        if (w)
+            waiting_free(w);
         (void)SL_FAIL_MEM(&err);
         proc_ctl_fail(q, &err);
         return;
     }
+    w->r = r;
     w->id = id;
     w->q = q;
+    w->to_the_end = json_is_true(json_object_get(args, "wait"));
+    (void)snprintf(w->connection, sizeof(w->connection), "%s", connection);
     w->next = r->waiting;
     r->waiting = w;
+    if (w->impatience)
+        event_add(w->impatience, &(struct timeval){ .tv_sec = DOWN_PATIENCE_S });
     drain(r);
+}
+
+static int64_t tried_s(const struct role_ike *r, const char *connection)
+{
+    for (size_t i = 0; i < r->p->config->connection_n; i++) {
+        const struct sl_conf_connection *c = &r->p->config->connection[i];
+        if (strcmp(c->name, connection) == 0)
+            return (ike_retry_span_ms(&(struct ike_retry){ .first_ms = c->retransmit_ms,
+                                                           .tries = c->retransmit_tries }) +
+                    999) /
+                   1000;
+    }
+    return 0;
+}
+
+/* The peer has not answered the Delete yet, and may be gone. */
+static void on_down_impatience(evutil_socket_t fd, short what, void *ctx)
+{
+    struct waiting *w = ctx;
+    char text[SL_ERR_TEXT_MAX];
+    (void)fd;
+    (void)what;
+    (void)snprintf(text, sizeof(text),
+                   "the peer has not answered yet: the Delete is sent again, and without an answer "
+                   "for about %lld s the SA is removed all the same; `sealane sas` shows it",
+                   (long long)tried_s(w->r, w->connection));
+    json_t *result =
+        json_pack("{s:s, s:s, s:b}", "connection", w->connection, "text", text, "pending", 1);
+    proc_ctl_reply(w->q, SL_OK, w->to_the_end ? text : "", result, w->to_the_end);
+    json_decref(result);
+    if (w->to_the_end) {
+        event_add(w->impatience, &(struct timeval){ .tv_sec = DOWN_AGAIN_S });
+        return;
+    }
+    waiting_unlink(w);
+    waiting_free(w);
 }
 
 static uint64_t run_up(struct role_ike *r, const char *connection, const char *child,
@@ -679,17 +759,17 @@ static uint64_t run_rekey(struct role_ike *r, const char *connection, const char
 
 static void verb_up(void *ctx, struct proc_ctl *q, const json_t *args)
 {
-    command(ctx, q, args, run_up);
+    command(ctx, q, args, run_up, NULL);
 }
 
 static void verb_down(void *ctx, struct proc_ctl *q, const json_t *args)
 {
-    command(ctx, q, args, run_down);
+    command(ctx, q, args, run_down, on_down_impatience);
 }
 
 static void verb_rekey(void *ctx, struct proc_ctl *q, const json_t *args)
 {
-    command(ctx, q, args, run_rekey);
+    command(ctx, q, args, run_rekey, NULL);
 }
 
 struct listing {
@@ -909,6 +989,7 @@ static void on_shutdown(struct proc_role *p, void *ctx)
         struct waiting *w = calloc(1, sizeof(*w));
         if (!w)
             break;
+        w->r = r;
         w->id = sl_ike_down(r->ike, sl_clock_mono_ns(), p->config->connection[i].name, NULL);
         w->next = r->waiting;
         r->waiting = w;
@@ -979,7 +1060,7 @@ static void end(struct role_ike *r)
         struct waiting *next = r->waiting->next;
         if (r->waiting->q)
             proc_ctl_reply(r->waiting->q, SL_CANCELLED, "the daemon ends", NULL, false);
-        free(r->waiting);
+        waiting_free(r->waiting);
         r->waiting = next;
     }
     sl_ike_free(r->ike);

@@ -6,6 +6,7 @@
 #include "src/cmd/sealaned/supervisor.h"
 
 #include "sealane/time.h"
+#include "src/fetch/policy.h"
 #include "src/proc/handout.h"
 #include "src/proc/route.h"
 #include "src/proc/sandbox.h"
@@ -80,6 +81,7 @@ struct supervisor {
     int config_fd, lock_fd, ready_fd;
     uint32_t uid[PROC_ROLE_COUNT], gid[PROC_ROLE_COUNT];
     struct proc_handouts handouts;
+    struct rules_config rules;
     struct proc_routes *routes;
     struct role_proc proc[PROC_ROLE_COUNT];
     struct event *signals[4];
@@ -178,7 +180,7 @@ static void change_route(struct supervisor *s, const struct chan_msg *m)
     if (!s->config->install_routes)
         return;
     enum sl_rc rc = m->type == MSG_ROUTE_ADD ? proc_routes_add(s->routes, &r, &err)
-                                             : proc_routes_del(s->routes, &r.prefix, &err);
+                                             : proc_routes_del(s->routes, &r, &err);
     if (rc != SL_OK)
         sl_log_err(SL_LOG_ERROR, &err, "route");
 }
@@ -503,6 +505,7 @@ static enum sl_rc read_config(struct supervisor *s, struct sl_err *err)
         return SL_FAIL(err, SL_IO, "configuration %s: %s", s->config_file,
                        n < 0 ? strerror(e) : "over 16 MiB");
     SL_TRY(sl_config_parse(&s->config, sl_buf_bytes(&text), s->config_file, NULL, err));
+    SL_TRY(fetch_rules_check(&s->config->fetch, err));
     /* a copy, so that all roles read the same, whatever happens to the file */
     s->config_fd = memfd_create("sealane-configuration", MFD_CLOEXEC | MFD_ALLOW_SEALING);
     if (s->config_fd < 0 || write(s->config_fd, text.p, text.len) != (ssize_t)text.len ||
@@ -613,7 +616,13 @@ static enum sl_rc begin(struct supervisor *s, struct sl_err *err)
     if (!s->base)
         return SL_FAIL_MEM(err);
     SL_TRY(proc_handout_open(&s->handouts, s->config, s->uid, s->gid, err));
-    SL_TRY(proc_routes_new(&s->routes, s->config->tun_name, err));
+    s->rules = (struct rules_config){ .table = s->config->table,
+                                      .mark = s->config->mark,
+                                      .priority = s->config->rule_priority,
+                                      .shunt = s->config->shunt,
+                                      .shunt_n = s->config->shunt_n };
+    SL_TRY(proc_routes_new(&s->routes, s->config->tun_name,
+                           s->config->install_routes ? &s->rules : NULL, err));
     SL_TRY(drop_powers(err));
     SL_TRY(listen_for_signals(s, err));
     SL_TRY(make_procs(s, err));

@@ -1,11 +1,12 @@
 /*
  * IKE_AUTH (RFC 7296 1.2, 2.15, 2.21.2; RFC 7427)
  *
- *   IDi, [CERT]*, [N(INITIAL_CONTACT)], [CERTREQ], [IDr], AUTH, SAi2, TSi, TSr  -->
+ *   IDi, [CERT]*, [N(INITIAL_CONTACT)], [CERTREQ]*, [IDr], AUTH, SAi2, TSi, TSr  -->
  *                                    <--  IDr, [CERT]*, AUTH, SAr2, TSi, TSr
  *                                    <--  IDr, [CERT]*, AUTH, N(error)    SA is up, its child is not
  *                                    <--  N(AUTHENTICATION_FAILED)
  *
+ * CERT also carries OCSP responses of the certificates, where CERTREQ asks for them (RFC 4806).
  * Who the peer is, and whether it may in, is decided elsewhere: this file asks (ASK_DECISION) with
  * all the evidence, and goes on only with an acceptance. What a refused peer is told is one word.
  */
@@ -111,8 +112,8 @@ static struct sl_bytes view(const struct sl_buf *store, size_t at, size_t len)
 }
 
 static enum sl_rc make_ask(struct ike_ask **out, struct ike_xchg *x,
-                           const struct ike_auth_claim *claim, const struct sl_bytes *cert,
-                           size_t cert_n, struct sl_bytes ocsp, struct sl_err *err)
+                           const struct ike_auth_claim *claim, const struct ike_certs *certs,
+                           struct sl_err *err)
 {
     struct ike_isa *sa = x->sa;
     struct ike_setup *s = x->setup;
@@ -138,22 +139,25 @@ static enum sl_rc make_ask(struct ike_ask **out, struct ike_xchg *x,
         ike_ask_free(a);
         return rc;
     }
-    size_t cert_at[SL_CHAIN_MAX], ocsp_at, octets_at, auth_at;
-    bool ok = put_view(&a->store, ocsp, &ocsp_at) &&
-              put_view(&a->store, sl_buf_bytes(&octets), &octets_at) &&
+    size_t cert_at[SL_CHAIN_MAX], ocsp_at[SL_CHAIN_MAX], octets_at, auth_at;
+    bool ok = put_view(&a->store, sl_buf_bytes(&octets), &octets_at) &&
               put_view(&a->store, claim->signature, &auth_at);
-    for (size_t i = 0; ok && i < cert_n; i++)
-        ok = put_view(&a->store, cert[i], &cert_at[i]);
+    for (size_t i = 0; ok && i < certs->cert_n; i++)
+        ok = put_view(&a->store, certs->cert[i], &cert_at[i]);
+    for (size_t i = 0; ok && i < certs->ocsp_n; i++)
+        ok = put_view(&a->store, certs->ocsp[i], &ocsp_at[i]);
     if (!ok) {
         ike_ask_free(a);
         return SL_FAIL_MEM(err);
     }
-    q->ocsp = view(&a->store, ocsp_at, ocsp.len);
     q->octets = view(&a->store, octets_at, octets.len);
     q->auth = view(&a->store, auth_at, claim->signature.len);
-    for (size_t i = 0; i < cert_n; i++)
-        q->cert[i] = view(&a->store, cert_at[i], cert[i].len);
-    q->cert_n = cert_n;
+    for (size_t i = 0; i < certs->cert_n; i++)
+        q->cert[i] = view(&a->store, cert_at[i], certs->cert[i].len);
+    q->cert_n = certs->cert_n;
+    for (size_t i = 0; i < certs->ocsp_n; i++)
+        q->ocsp[i] = view(&a->store, ocsp_at[i], certs->ocsp[i].len);
+    q->ocsp_n = certs->ocsp_n;
     *out = a;
     return SL_OK;
 }
@@ -162,11 +166,15 @@ static enum sl_rc make_ask(struct ike_ask **out, struct ike_xchg *x,
 static enum sl_rc ask_decision(struct ike_xchg *x, const struct ike_auth_claim *claim,
                                struct sl_err *err)
 {
-    struct sl_bytes cert[SL_CHAIN_MAX], ocsp;
-    size_t n;
+    struct ike_certs certs;
     struct ike_ask *question = NULL;
-    SL_TRY(ike_certs_collect(&x->list, cert, &n, &ocsp, err));
-    SL_TRY(make_ask(&question, x, claim, cert, n, ocsp, err));
+    SL_TRY(ike_certs_collect(&certs, &x->list, err));
+    if (certs.ocsp_skipped)
+        ike_event(x->sa->ike, SL_IKE_EV_STORY, x->sa, NULL, SL_OK,
+                  "%zu OCSP responses of the peer passed over: repeated, over %d bytes or over %d "
+                  "in number",
+                  certs.ocsp_skipped, IKE_OCSP_MAX, SL_CHAIN_MAX);
+    SL_TRY(make_ask(&question, x, claim, &certs, err));
     const enum sl_rc rc = xchg_ask_decision(x, question, err);
     if (rc != SL_OK)
         ike_ask_free(question);
@@ -277,11 +285,14 @@ static enum sl_rc request_out(struct ike_xchg *x, struct sl_err *err)
     struct ike_wr c = ike_wr_chain(&buf);
     ike_put_id(&c, IKE_P_IDi, &sa->id_local);
     put_certs(&c, x);
+    put_staples(&c, x);
     if (alone(sa))
         ike_put_notify(&c, IKE_N_INITIAL_CONTACT, sl_bytes(NULL, 0));
     const struct sl_bytes anchors = anchor_hashes(sa->ike, conf->trust);
     if (conf->auth == SL_METHOD_CERT && conf->send_certreq && anchors.len)
         ike_put_certreq(&c, IKE_CERT_X509_SIGNATURE, anchors);
+    if (staple_wanted(sa->ike, conf))
+        put_ocsp_request(&c);
     if (conf->id_remote.type != SL_ID_NONE)
         ike_put_id(&c, IKE_P_IDr, &conf->id_remote);
     ike_put_auth(&c, x->setup->auth.method, sl_buf_bytes(&x->setup->ours_sig));
@@ -516,7 +527,7 @@ static enum sl_rc request_in(struct ike_xchg *x, struct sl_err *err)
     else
         SL_TRY(choose_id(sa, err));
     x->setup->initial_contact = ike_notify_find(&x->list, IKE_N_INITIAL_CONTACT, &n);
-    x->setup->peer_certreq = ike_payloads_find(&x->list, IKE_P_CERTREQ) != NULL;
+    SL_TRY(certreqs_take(x->setup, &x->list, err));
     return ask_decision(x, &claim, err);
 }
 
@@ -573,6 +584,7 @@ static enum sl_rc response_out(struct ike_xchg *x, struct sl_err *err)
     struct ike_wr c = ike_wr_chain(&buf);
     ike_put_id(&c, IKE_P_IDr, &sa->id_local);
     put_certs(&c, x);
+    put_staples(&c, x);
     ike_put_auth(&c, x->setup->auth.method, sl_buf_bytes(&x->setup->ours_sig));
     SL_TRY(answer_child(x, &c, &no_child));
     struct ike_datagrams d = { 0 };

@@ -458,6 +458,20 @@ static void child_initiator_fail(struct ike_xchg *x, enum sl_rc rc, const struct
     isa_touch(sa);
 }
 
+/* The rows of a refusal: another group is tried once more, anything else is the end. */
+#define PEER_REFUSES(other_group)                                                     \
+    { .from = C_SENT,                                                                 \
+      .on = RESPONSE(IKE_CREATE_CHILD_SA),                                            \
+      .notify = IKE_N_INVALID_KE_PAYLOAD,                                             \
+      .need = P(N),                                                                   \
+      .run = (other_group),                                                           \
+      .to = C_WAIT_KE,                                                                \
+      .story = "peer asked for another key exchange group" },                         \
+    {                                                                                 \
+        .from = C_SENT, .on = RESPONSE(IKE_CREATE_CHILD_SA), .notify = IKE_ANY_ERROR, \
+        .need = P(N), .run = peer_error, .to = X_DONE                                 \
+    }
+
 static const struct ike_step child_initiator[] = {
     { .from = X_NEW, .on = GO, .run = child_start, .to = C_WAIT_KE },
     { .from = C_WAIT_KE,
@@ -470,19 +484,7 @@ static const struct ike_step child_initiator[] = {
       .run = child_request,
       .to = C_SENT,
       .story = "CREATE_CHILD_SA sent" },
-    { .from = C_SENT,
-      .on = RESPONSE(IKE_CREATE_CHILD_SA),
-      .notify = IKE_N_INVALID_KE_PAYLOAD,
-      .need = P(N),
-      .run = child_other_group,
-      .to = C_WAIT_KE,
-      .story = "peer asked for another key exchange group" },
-    { .from = C_SENT,
-      .on = RESPONSE(IKE_CREATE_CHILD_SA),
-      .notify = IKE_ANY_ERROR,
-      .need = P(N),
-      .run = peer_error,
-      .to = X_DONE },
+    PEER_REFUSES(child_other_group),
     { .from = C_SENT,
       .on = RESPONSE(IKE_CREATE_CHILD_SA),
       .need = P(SA) | P(NONCE) | P(TSi) | P(TSr),
@@ -597,6 +599,7 @@ static void adopt(struct ike_xchg *x)
     next->natt = old->natt;
     next->nat_local = old->nat_local;
     next->nat_remote = old->nat_remote;
+    next->peer_may_move = old->peer_may_move;
     next->natt_supported = old->natt_supported;
     next->fragment = old->fragment;
     next->id_local = old->id_local;
@@ -706,19 +709,7 @@ static const struct ike_step rekey_initiator[] = {
       .run = rekey_request,
       .to = C_SENT,
       .story = "CREATE_CHILD_SA sent to rekey the IKE SA" },
-    { .from = C_SENT,
-      .on = RESPONSE(IKE_CREATE_CHILD_SA),
-      .notify = IKE_N_INVALID_KE_PAYLOAD,
-      .need = P(N),
-      .run = rekey_other_group,
-      .to = C_WAIT_KE,
-      .story = "peer asked for another key exchange group" },
-    { .from = C_SENT,
-      .on = RESPONSE(IKE_CREATE_CHILD_SA),
-      .notify = IKE_ANY_ERROR,
-      .need = P(N),
-      .run = peer_error,
-      .to = X_DONE },
+    PEER_REFUSES(rekey_other_group),
     { .from = C_SENT,
       .on = RESPONSE(IKE_CREATE_CHILD_SA),
       .need = P(SA) | P(NONCE) | P(KE),

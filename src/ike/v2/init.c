@@ -4,7 +4,7 @@
  *   [N(COOKIE)], SAi1, KEi, Ni, N(NAT_DETECTION_*)  -->
  *                            <--  N(COOKIE)                      return it, message ID 0 again
  *                            <--  N(INVALID_KE_PAYLOAD)          try the group it names
- *                            <--  SAr1, KEr, Nr, [CERTREQ], N(NAT_DETECTION_*)
+ *                            <--  SAr1, KEr, Nr, [CERTREQ]*, N(NAT_DETECTION_*)
  *
  * Nothing here is authenticated yet. So an initiator believes no refusal at once: it notes what was
  * said and goes on for a while, in case the true peer answers. A responder under load keeps no state
@@ -61,6 +61,7 @@ static enum sl_rc read_common(struct ike_xchg *x, const uint8_t spi_r[IKE_SPI_LE
     const struct sl_conf_connection *conf = sa->conn->conf;
     sa->nat_local = sa->natt_supported && (nat_local || (conf && conf->force_encap));
     sa->nat_remote = sa->natt_supported && nat_remote;
+    sa->peer_may_move = sa->nat_remote && !nat_local;
     sa->fragment =
         fragments(sa) && ike_notify_find(&x->list, IKE_N_IKEV2_FRAGMENTATION_SUPPORTED, &n);
     x->setup->peer_hashes = 0;
@@ -68,8 +69,7 @@ static enum sl_rc read_common(struct ike_xchg *x, const uint8_t spi_r[IKE_SPI_LE
         !ike_hashes_read(&x->setup->peer_hashes, n.data))
         return SL_FAIL(err, SL_IKE_MALFORMED,
                        "IKE_SA_INIT: SIGNATURE_HASH_ALGORITHMS is malformed (RFC 7427 4)");
-    x->setup->peer_certreq = ike_payloads_find(&x->list, IKE_P_CERTREQ) != NULL;
-    return SL_OK;
+    return certreqs_take(x->setup, &x->list, err);
 }
 
 static bool keep(struct sl_buf *to, struct sl_bytes v)
@@ -538,9 +538,11 @@ static bool put_certreq(struct ike_wr *c, const struct ike_isa *sa)
 {
     SL_AUTO_BUF hashes = { 0 };
     struct ike_conn *conn;
+    bool ocsp = false;
     for (size_t n = 0; (conn = conn_candidate(sa->ike, &sa->local.addr, &sa->remote.addr, n));
          n++) {
         const struct sl_conf_connection *conf = conn->conf;
+        ocsp = ocsp || staple_wanted(sa->ike, conf);
         if (conf->auth != SL_METHOD_CERT || !conf->send_certreq)
             continue;
         const struct sl_bytes h = anchor_hashes(sa->ike, conf->trust);
@@ -552,6 +554,8 @@ static bool put_certreq(struct ike_wr *c, const struct ike_isa *sa)
     }
     if (hashes.len)
         ike_put_certreq(c, IKE_CERT_X509_SIGNATURE, sl_buf_bytes(&hashes));
+    if (ocsp)
+        put_ocsp_request(c);
     return true;
 }
 
