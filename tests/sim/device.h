@@ -89,6 +89,7 @@ struct sim_device {
     struct sim_asked *asked;   /* decisions under way */
     struct sim_asked *waiting; /* of those, whose records are not durable yet, oldest first */
     struct sim_live *live;
+    uint64_t changes;                         /* of what decisions rest on */
     struct sim_verdict verdict[SIM_VERDICTS]; /* the newest, around */
     size_t verdict_n;
     int64_t changed_ns; /* when the decider last learned of a change; 0: never */

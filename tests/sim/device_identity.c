@@ -22,6 +22,7 @@ struct sim_asked {
     uint64_t question; /* of the IKE core */
     uint64_t ike_sa;
     int64_t asked_ns;
+    uint64_t changes;  /* the device's when it was asked */
     struct sl_buf ask; /* as it would come over the link */
     struct sl_verdict verdict;
     char connection[SL_NAME_MAX];
@@ -89,6 +90,7 @@ static struct sim_asked *asked_new(struct sim_device *d, uint64_t ike_sa, const 
     ck_assert_ptr_nonnull(a);
     a->ike_sa = ike_sa;
     a->asked_ns = d->sim->now_ns;
+    a->changes = d->changes;
     snprintf(a->connection, sizeof(a->connection), "%s", connection);
     a->all = d->asked;
     d->asked = a;
@@ -118,8 +120,19 @@ static void ask_again(struct sim_device *d, struct sim_live *l)
     ck_ok(sl_decider_start(d->decider, &ask, sim_device_now(d), a, NULL, &err), &err);
 }
 
+/* Begun before the last change, and passed by when all were asked again. */
+static void ask_again_if_late(struct sim_device *d, uint64_t changes, uint64_t ike_sa)
+{
+    struct sim_live *l = *live_at(d, ike_sa);
+    if (!l || changes == d->changes)
+        return;
+    ask_again(d, l);
+    pump(d);
+}
+
 static void ask_all_again(struct sim_device *d)
 {
+    d->changes++;
     for (struct sim_live *l = d->live; l; l = l->next)
         ask_again(d, l);
 }
@@ -163,8 +176,10 @@ static void on_commit(void *ctx, void *arg)
             sl_ike_end(d->gw.ike, d->sim->now_ns, a->ike_sa, a->verdict.rc);
             sim_gw_pump(&d->gw);
         } else {
-            if (a->verdict.rc == SL_OK)
+            if (a->verdict.rc == SL_OK) {
                 live_add(d, a);
+                ask_again_if_late(d, a->changes, a->ike_sa);
+            }
             sim_gw_answer_decision(&d->gw, 0, a->question, &a->verdict);
         }
         asked_free(d, a);
@@ -202,6 +217,7 @@ static void finished(struct sim_device *d, struct sl_decision *x)
     if (live && (!*live || a->verdict.rc == SL_OK)) { /* only a refusal is news */
         if (*live)
             (*live)->reask_utc_s = a->verdict.reask_utc_s;
+        ask_again_if_late(d, a->changes, a->ike_sa);
         asked_free(d, a);
         return;
     }

@@ -94,6 +94,7 @@ struct identity {
     struct event *second;         /* once a second: clocks, renewal, cache */
     struct event *files;          /* twice a second */
     struct event *sweep;          /* live SAs being asked again */
+    uint64_t changes;             /* of what decisions rest on, each asked about by a sweep */
     struct live *live, *sweep_at; /* sweep_at: next to be asked, NULL: none */
     size_t live_n;
     int64_t saved_ns;

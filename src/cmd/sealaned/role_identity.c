@@ -28,6 +28,7 @@ struct asked {
     struct identity *id;
     uint64_t request; /* IKE: of the channel */
     uint64_t ike_sa, ike_epoch;
+    uint64_t changes;  /* identity.changes when it was asked */
     struct sl_buf ask; /* IKE: as it came, kept when the peer is accepted */
     struct proc_ctl *ctl;
     struct sl_verdict verdict;
@@ -123,15 +124,29 @@ static void ask_again(struct identity *id, struct live *l)
     struct asked *a = calloc(1, sizeof(*a));
     if (!a)
         return;
-    *a = (struct asked){
-        .by = ASKED_AGAIN, .id = id, .ike_sa = l->ike_sa, .ike_epoch = id->ike_epoch
-    };
+    *a = (struct asked){ .by = ASKED_AGAIN,
+                         .id = id,
+                         .ike_sa = l->ike_sa,
+                         .ike_epoch = id->ike_epoch,
+                         .changes = id->changes };
     l->asking = true;
     if (sl_decider_start(id->d, &ask, identity_now(), a, NULL, &err) != SL_OK) {
         sl_log_err(SL_LOG_WARN, &err, "IKE SA %llu", (unsigned long long)l->ike_sa);
         l->asking = false;
         asked_free(a);
     }
+}
+
+/*
+ * An accepted answer was begun before the last change, and may rest on what was there before it: the
+ * sweep has passed it by, for it was still under way or not yet on the list.
+ */
+static void ask_again_if_late(struct identity *id, const struct asked *a, struct live *l)
+{
+    if (!l || a->changes == id->changes)
+        return;
+    ask_again(id, l);
+    identity_pump(id);
 }
 
 static void on_sweep(evutil_socket_t fd, short what, void *arg)
@@ -150,6 +165,7 @@ static void on_sweep(evutil_socket_t fd, short what, void *arg)
 
 void identity_ask_again(struct identity *id)
 {
+    id->changes++;
     id->sweep_at = id->live;
     if (id->sweep_at)
         event_active(id->sweep, EV_TIMEOUT, 0);
@@ -179,8 +195,10 @@ static void on_recorded(void *ctx, enum sl_rc rc, const char *text, uint64_t num
     bool there = a->ike_epoch == id->ike_epoch; /* the process that asked still is */
     if (v->rc == SL_OK) {
         id->accepted++;
-        if (there)
+        if (there) {
             live_add(id, a->ike_sa, &a->ask, v->reask_utc_s);
+            ask_again_if_late(id, a, live_find(id, a->ike_sa));
+        }
     } else {
         id->refused++;
     }
@@ -237,6 +255,7 @@ static void finished_again(struct identity *id, struct asked *a, struct sl_decis
     if (!l || v->rc == SL_OK) {
         if (l)
             l->reask_utc_s = v->reask_utc_s;
+        ask_again_if_late(id, a, l);
         asked_free(a);
         return;
     }
@@ -507,6 +526,7 @@ static void on_decide(struct identity *id, const struct chan_msg *m)
         rc = SL_FAIL(&err, SL_PROC_MESSAGE, "a decision for an SA must ask for possession");
     if (rc == SL_OK && a) {
         a->by = ASKED_IKE;
+        a->changes = id->changes;
         a->id = id;
         a->request = m->id;
         a->ike_sa = ask_.sa;
