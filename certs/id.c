@@ -131,7 +131,7 @@ char *sl_id_text(char out[SL_ID_TEXT], const struct sl_id *id)
     return out;
 }
 
-static bool same_nocase(struct sl_bytes a, struct sl_bytes b)
+bool certs_same_nocase(struct sl_bytes a, struct sl_bytes b)
 {
     if (a.len != b.len)
         return false;
@@ -148,8 +148,8 @@ static bool same_email(struct sl_bytes a, struct sl_bytes b)
     if (!at || a.len != b.len)
         return false;
     size_t local = (size_t)(at - a.p) + 1;
-    return memcmp(a.p, b.p, local) == 0 &&
-           same_nocase(sl_bytes(a.p + local, a.len - local), sl_bytes(b.p + local, b.len - local));
+    return memcmp(a.p, b.p, local) == 0 && certs_same_nocase(sl_bytes(a.p + local, a.len - local),
+                                                             sl_bytes(b.p + local, b.len - local));
 }
 
 bool sl_id_eq(const struct sl_id *a, const struct sl_id *b)
@@ -158,7 +158,7 @@ bool sl_id_eq(const struct sl_id *a, const struct sl_id *b)
         return false;
     switch (a->type) {
     case SL_ID_FQDN:
-        return same_nocase(id_bytes(a), id_bytes(b));
+        return certs_same_nocase(id_bytes(a), id_bytes(b));
     case SL_ID_RFC822_ADDR:
         return same_email(id_bytes(a), id_bytes(b));
     case SL_ID_DER_ASN1_DN:
@@ -202,7 +202,7 @@ static bool some(struct sl_bytes v)
 static const struct binding bindings[] = {
     { SL_ID_IPV4_ADDR, "iPAddress", "3.1.1", four, sl_bytes_eq },
     { SL_ID_IPV6_ADDR, "iPAddress", "3.1.1", sixteen, sl_bytes_eq },
-    { SL_ID_FQDN, "dNSName", "3.1.2", host_name, same_nocase },
+    { SL_ID_FQDN, "dNSName", "3.1.2", host_name, certs_same_nocase },
     { SL_ID_RFC822_ADDR, "rfc822Name", "3.1.3", some, same_email },
     { SL_ID_DER_ASN1_DN, "subject", "3.1.5", some, sl_dn_eq },
 };

@@ -13,6 +13,8 @@ X509_NAME *certs_name_read(struct sl_bytes der);
 char *certs_name_text(char *out, size_t cap, const X509_NAME *name);
 /* UTC seconds of an ASN1_TIME; false when it is not one (RFC 5280 4.1.2.5). */
 bool certs_time(int64_t *utc_s, const ASN1_TIME *t) SL_MUST_USE;
+/* Equal but for the case of ASCII letters, as host names are (RFC 4343). */
+bool certs_same_nocase(struct sl_bytes a, struct sl_bytes b);
 /* Name of a signature algorithm too weak to be believed ("RSA-SHA1"), else NULL. */
 const char *certs_weak_signature(int nid);
 /* Adds a URI that may be fetched, once; others are left out. */

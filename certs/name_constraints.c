@@ -27,16 +27,6 @@ static struct sl_bytes string(const ASN1_STRING *s)
     return sl_bytes(ASN1_STRING_get0_data(s), (size_t)ASN1_STRING_length(s));
 }
 
-static bool same_nocase(struct sl_bytes a, struct sl_bytes b)
-{
-    if (a.len != b.len)
-        return false;
-    for (size_t i = 0; i < a.len; i++)
-        if (tolower(a.p[i]) != tolower(b.p[i]))
-            return false;
-    return true;
-}
-
 /* RFC 1034 3.5 with RFC 1123 2.1 and the underscore of practice: labels joined by single dots. */
 static bool is_host(struct sl_bytes v)
 {
@@ -64,10 +54,10 @@ static struct sl_bytes after(struct sl_bytes v, size_t n)
 /* host is base, or has labels in front of it. */
 static bool host_within(struct sl_bytes host, struct sl_bytes base)
 {
-    if (base.len == 0 || same_nocase(host, base))
+    if (base.len == 0 || certs_same_nocase(host, base))
         return true;
     return host.len > base.len && host.p[host.len - base.len - 1] == '.' &&
-           same_nocase(after(host, host.len - base.len), base);
+           certs_same_nocase(after(host, host.len - base.len), base);
 }
 
 /* ---- one name against one subtree ---------------------------------------------------------------- */
@@ -83,7 +73,8 @@ static enum fit dns_fits(struct sl_bytes name, struct sl_bytes base, bool exclud
         return FIT_NO;
     /* the wildcard stands for one label: could it make the base itself? */
     const uint8_t *dot = memchr(base.p, '.', base.len);
-    return dot && same_nocase(host, after(base, (size_t)(dot - base.p) + 1)) ? FIT_YES : FIT_NO;
+    return dot && certs_same_nocase(host, after(base, (size_t)(dot - base.p) + 1)) ? FIT_YES
+                                                                                   : FIT_NO;
 }
 
 /* The one '@' of an address; false when there are none, several, or nothing on a side. */
@@ -105,7 +96,7 @@ static enum fit host_fits(struct sl_bytes host, struct sl_bytes base)
     if (base.len == 0)
         return FIT_YES;
     if (base.p[0] != '.')
-        return same_nocase(host, base) ? FIT_YES : FIT_NO;
+        return certs_same_nocase(host, base) ? FIT_YES : FIT_NO;
     struct sl_bytes domain = after(base, 1);
     return host.len > domain.len && host_within(host, domain) ? FIT_YES : FIT_NO;
 }
@@ -118,7 +109,7 @@ static enum fit mail_fits(struct sl_bytes name, struct sl_bytes base)
     if (!split_mail(base, &base_local, &base_host))
         return host_fits(host, base);
     /* RFC 5280 4.2.1.10: one mailbox; only the host part is without case (7.5) */
-    return sl_bytes_eq(local, base_local) && same_nocase(host, base_host) ? FIT_YES : FIT_NO;
+    return sl_bytes_eq(local, base_local) && certs_same_nocase(host, base_host) ? FIT_YES : FIT_NO;
 }
 
 /* RFC 3986 3.2: the host of scheme://[user@]host[:port]; false when there is none that is a name. */

@@ -456,6 +456,7 @@ bool sl_decider_dirty(const struct sl_decider *d)
 
 void sl_decider_refresh(struct sl_decider *d, struct sl_now now)
 {
+    gates_reopen(d);
     for (struct source *s = decider_source(d, NULL); s; s = decider_source(d, s)) {
         s->retry_ns = 0;
         s->refresh_ns = now.mono_ns;

@@ -97,6 +97,15 @@ bool gate_closed(const struct source *s, struct sl_now now, int64_t *retry_ns, c
     return true;
 }
 
+void gates_reopen(struct sl_decider *d)
+{
+    for (size_t i = 0; i < IDENT_GATES; i++)
+        for (struct gate *g = d->gate[i]; g; g = g->next) {
+            g->failures = 0;
+            g->retry_ns = 0;
+        }
+}
+
 bool gate_enter(struct source *s)
 {
     struct gate *g = s->gate;

@@ -168,6 +168,8 @@ bool gate_join(struct sl_decider *d, struct source *s); /* false: no memory */
 void gate_leave(struct source *s);
 /* The responder is silent and its back-off has not ended. */
 bool gate_closed(const struct source *s, struct sl_now now, int64_t *retry_ns, const char **why);
+/* An operator asks for everything anew: no back-off counts any more. */
+void gates_reopen(struct sl_decider *d);
 /* May be asked now; false: it is held, and released or refused later. */
 bool gate_enter(struct source *s);
 /* The request has ended; text says how when no answer came. gate_flow follows once s is settled. */

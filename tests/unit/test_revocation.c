@@ -954,9 +954,14 @@ START_TEST(responder_that_answers_is_asked_by_everybody)
     start_peer(4000, SAN AIA);
     answer();
     ck_assert_uint_eq(responder->asked, asked);
+    sl_decider_refresh(w.d, w.now); /* an operator knows better, and asks at once */
+    start_peer(4001, SAN AIA);
+    answer();
+    ck_assert_uint_gt(responder->asked, asked);
+    asked = responder->asked;
     responder->mood = SERVES;
     pass(3000); /* the back-off ends */
-    start_peer(4001, SAN AIA);
+    start_peer(4002, SAN AIA);
     answer();
     ck_assert_uint_gt(responder->asked, asked);
     finish();
