@@ -174,6 +174,9 @@ struct sl_conf_connection {
     size_t ike_n;
     struct sl_conf_child *child;
     size_t child_n;
+    bool ikev1;                /* version = ikev1 (RFC 2409); default false */
+    bool aggressive;           /* IKEv1: aggressive mode instead of main mode; default false */
+    bool aggressive_psk;       /* lets aggressive mode go with a PSK; default false */
     bool force_encap;          /* UDP encapsulation though no NAT is seen; default false */
     bool mobike;               /* reserved for later; must be false */
     bool fragmentation;        /* default true */
