@@ -195,7 +195,17 @@ struct ike_conn *conn_candidate(const struct sl_ike *ike, const struct sl_addr *
 {
     for (unsigned score = 6; score > 0; score--)
         for (struct ike_conn *c = ike->conns; c; c = c->next)
-            if (fit(c, local, remote) == score && n-- == 0)
+            if (fit(c, local, remote) == score && !c->conf->ikev1 && n-- == 0)
+                return c;
+    return NULL;
+}
+
+struct ike_conn *conn_candidate_v1(const struct sl_ike *ike, const struct sl_addr *local,
+                                   const struct sl_addr *remote, size_t n)
+{
+    for (unsigned score = 6; score > 0; score--)
+        for (struct ike_conn *c = ike->conns; c; c = c->next)
+            if (fit(c, local, remote) == score && c->conf->ikev1 && n-- == 0)
                 return c;
     return NULL;
 }
@@ -464,7 +474,7 @@ static enum progress rekey_progress(const struct ike_conn *conn, const struct ik
         if (!sa || sa->state != ISA_UP)
             return sa && sa->replaced_by ? REKEY_DONE : REKEY_FAILED;
         const bool busy = (sa->out && sa->out->kind == XCHG_REKEY_IKE) ||
-                          (sa->in && sa->in->kind == XCHG_REKEY_IKE);
+                          (sa->in && sa->in->kind == XCHG_REKEY_IKE) || v1_rekeys(sa, 0);
         return sa->want_rekey || busy ? REKEY_WAITS : REKEY_FAILED;
     }
     const struct ike_child *c = IKE_OF(ike_map_get(&ike->t.children, id), struct ike_child, by_id);
@@ -473,7 +483,8 @@ static enum progress rekey_progress(const struct ike_conn *conn, const struct ik
     if (c->replaced_by)
         return REKEY_DONE;
     const struct ike_xchg *out = c->sa->out, *in = c->sa->in;
-    const bool busy = (out && out->old_child == id) || (in && in->old_child == id);
+    const bool busy =
+        (out && out->old_child == id) || (in && in->old_child == id) || v1_rekeys(c->sa, id);
     return c->state == CHILD_UP && (c->want_rekey || busy) ? REKEY_WAITS : REKEY_FAILED;
 }
 
