@@ -558,7 +558,7 @@ static enum sl_rc rekey_response(struct ike_xchg *x, struct sl_err *err)
     if (!conf)
         return SL_FAIL(err, SL_IKE_NO_CONNECTION, "connection left the configuration");
     SL_TRY(ike_sa_read(&answer, ike_payloads_find(&x->list, IKE_P_SA)->body, err));
-    SL_TRY(ike_sa_check_ike(&x->choice, &answer, conf->ike, conf->ike_n, true, err));
+    SL_TRY(ike_sa_check_ike(&x->choice, &answer, conf->ike, conf->ike_n, IKE_OFFER_REKEY, err));
     SL_TRY(take_spi(x->next->spi_r, x->choice.spi, err));
     SL_TRY(read_nonce(x, &x->nr, err));
     if (x->choice.ke != x->group || !read_ke(x, x->group, &ke))
@@ -884,7 +884,7 @@ static enum sl_rc rekey_ike_in(struct ike_xchg *x, struct sl_err *err)
         return xchg_refuse(x, IKE_N_TEMPORARY_FAILURE, SL_IKE_STATE);
     }
     SL_TRY(ike_sa_read(&offer, ike_payloads_find(&x->list, IKE_P_SA)->body, err));
-    SL_TRY(ike_sa_select_ike(&x->choice, &offer, sa->conn->conf->ike, sa->conn->conf->ike_n, true,
+    SL_TRY(ike_sa_select_ike(&x->choice, &offer, sa->conn->conf->ike, sa->conn->conf->ike_n, IKE_OFFER_REKEY,
                              IKE_PREFER_PEER, err));
     SL_TRY(take_spi(x->peer_spi, x->choice.spi, err));
     SL_TRY(read_nonce(x, &x->ni, err));

@@ -108,6 +108,14 @@ struct ike_isa *init_begin(struct sl_ike *ike, struct ike_conn *conn, const char
                       conn->name, conf->identity);
         return NULL;
     }
+    const size_t first = ike_first_ike(conf->ike, conf->ike_n);
+    if (first == conf->ike_n) {
+        (void)SL_FAIL(err, SL_UNSUPPORTED,
+                      "connection %s: none of its proposals can be used: this libcrypto lacks "
+                      "ML-KEM (OpenSSL 3.5 has it)",
+                      conn->name);
+        return NULL;
+    }
     struct ike_isa *sa = isa_new(ike, true);
     if (!sa) {
         (void)SL_FAIL_MEM(err);
@@ -129,7 +137,7 @@ struct ike_isa *init_begin(struct sl_ike *ike, struct ike_conn *conn, const char
     child_add(sa, c);
     x->old_child = c->id;
     x->table = &ike_init_initiator;
-    x->group = conf->ike[0].ke;
+    x->group = conf->ike[first].ke;
     sa->remote = conf->remote;
     if (!sa->remote.port)
         sa->remote.port = 500;
@@ -272,7 +280,7 @@ static enum sl_rc response_in(struct ike_xchg *x, struct sl_err *err)
         return IKE_IGNORED;
     enum sl_rc rc = ike_sa_read(&offer, ike_payloads_find(&x->list, IKE_P_SA)->body, err);
     if (rc == SL_OK)
-        rc = ike_sa_check_ike(&x->choice, &offer, conf->ike, conf->ike_n, false, err);
+        rc = ike_sa_check_ike(&x->choice, &offer, conf->ike, conf->ike_n, IKE_OFFER_INIT, err);
     if (rc == SL_OK)
         rc = read_common(x, m->hdr.spi_r, &sa->reply_local, &sa->reply_remote, &nonce, &ke, err);
     if (rc == SL_OK && (ke.group != (uint16_t)x->group || x->choice.ke != x->group))
@@ -493,7 +501,7 @@ static enum sl_rc choose(struct ike_xchg *x, const struct ike_sa *offer, struct 
     for (size_t n = 0; (conn = conn_candidate(sa->ike, &sa->local.addr, &sa->remote.addr, n));
          n++) {
         struct sl_err e = { 0 };
-        if (ike_sa_select_ike(&x->choice, offer, conn->conf->ike, conn->conf->ike_n, false,
+        if (ike_sa_select_ike(&x->choice, offer, conn->conf->ike, conn->conf->ike_n, IKE_OFFER_INIT,
                               IKE_PREFER_PEER, &e) == SL_OK) {
             conn_ref(sa, conn);
             return SL_OK;
