@@ -1,6 +1,8 @@
 /* See addke.h. */
 #include "src/ike/addke.h"
 
+#include <stdio.h>
+
 bool addke_usable(enum sl_ke ke, const struct sl_conf_addke *add)
 {
     if (ke != SL_KE_NONE && !sl_ke_supported(ke))
@@ -101,4 +103,17 @@ bool ike_offers_additional(const struct sl_conf_ike_proposal *conf, size_t n)
             if (conf[i].add.ke[k] != SL_KE_NONE)
                 return true;
     return false;
+}
+
+const char *ike_ke_text(char out[IKE_KE_TEXT], enum sl_ke ke, const struct ike_addke *a)
+{
+    size_t len = (size_t)snprintf(out, IKE_KE_TEXT, "%s", sl_ke_text(ke));
+    const size_t n = ike_addke_n(a);
+    for (size_t i = 0; i < n && len < IKE_KE_TEXT; i++)
+        len += (size_t)snprintf(out + len, IKE_KE_TEXT - len, "%s%s",
+                                i == 0      ? " with "
+                                : i + 1 < n ? ", "
+                                            : " and ",
+                                sl_ke_text(ike_addke_get(a, i)));
+    return out;
 }

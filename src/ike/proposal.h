@@ -81,6 +81,9 @@ struct ike_addke {
 /* The i-th that is to be done, in their order, from 0; SL_KE_NONE: there are no more. */
 enum sl_ke ike_addke_get(const struct ike_addke *a, size_t i);
 size_t ike_addke_n(const struct ike_addke *a);
+/* "curve25519", "curve25519 with mlkem768 and ecp384"; returns out. */
+#define IKE_KE_TEXT 128
+const char *ike_ke_text(char out[IKE_KE_TEXT], enum sl_ke ke, const struct ike_addke *a);
 /* May a connection with this configuration have settled on that? */
 bool ike_addke_fits(const struct sl_conf_addke *conf, const struct ike_addke *a);
 

@@ -14,7 +14,7 @@ static const struct sl_conf_ike_proposal ike_ours[] = {
     { { SL_ENCR_AES_CBC, 256, SL_INTEG_HMAC_SHA2_256_128 },
       SL_PRF_HMAC_SHA2_384,
       SL_KE_MODP3072,
-      { 0 } },
+      { .may_skip = 0 } },
     { { SL_ENCR_CHACHA20_POLY1305, 256, SL_INTEG_NONE },
       SL_PRF_HMAC_SHA2_512,
       SL_KE_ECP384,
