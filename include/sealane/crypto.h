@@ -88,6 +88,13 @@ SL_MUST_USE bool sl_cipher_open(struct sl_cipher *c, struct sl_bytes aad, const 
                                 uint8_t *data, size_t len, struct sl_bytes mac_tail,
                                 const uint8_t *icv);
 
+/*
+ * AES-CBC alone, in place, whole blocks; key of 16, 24 or 32 bytes. For IKEv1 messages, whose
+ * integrity is a matter of their payloads.
+ */
+SL_MUST_USE enum sl_rc sl_cbc(bool seal, struct sl_bytes key, const uint8_t iv[16], uint8_t *data,
+                              size_t len, struct sl_err *err);
+
 /* ---- PRF (RFC 7296 2.13, 2.14; RFC 4868) ----------------------------------------------------- */
 #define SL_PRF_MAX 64
 size_t sl_prf_len(enum sl_prf prf); /* output and preferred key length; 0: not supported */
@@ -145,6 +152,12 @@ enum sl_sig {
     SL_SIG_ECDSA_SHA512,
     SL_SIG_ED25519,
     SL_SIG_RSA_PKCS1_SHA1, /* only ever verified or made under an explicit legacy option */
+    /*
+     * IKEv1 only: the data is a hash of 32, 48 or 64 bytes that the exchange has made, and is signed
+     * as it is: PKCS#1 v1.5 padding with no DigestInfo (RFC 2409 5.1); ECDSA as r | s (RFC 4754 7).
+     */
+    SL_SIG_RSA_PKCS1_RAW,
+    SL_SIG_ECDSA_RAW,
     SL_SIG_COUNT
 };
 const char *sl_sig_text(enum sl_sig sig); /* "rsa-pss-sha256" */

@@ -6,7 +6,8 @@
  *   sa.c        an IKE SA's life: making, deadlines, the next exchange, its end
  *   child.c     a child SA's life: making, keys, installing, replacing, removing
  *   exchange.c  what all exchanges need: questions, sending, responding, failing
- *   conn.c      configured connections: lookup, keeping up, commands
+ *   conn.c      configured connections: keeping up, commands
+ *   conn_load.c configured connections: taking a configuration, lookup by name and addresses
  *   cred.c      our certificates and the anchors' hashes
  *   staple.c    OCSP responses of our certificates, and what the peer asks for (RFC 4806)
  *   v2/         the exchanges' tables and handlers
@@ -263,6 +264,8 @@ struct ike_keep { /* a child to be kept up, until it is taken down by command */
 
 struct ike_conn {
     struct ike_conn *next;
+    struct ike_map_node by_name,
+        by_remote; /* while configured; by_remote: with one remote address */
     const struct sl_conf_connection *conf; /* NULL: no longer configured; lives on for its SAs */
     char name[SL_NAME_MAX];
     struct sl_ike *ike;
@@ -270,6 +273,8 @@ struct ike_conn {
     struct ike_timer timer; /* next attempt of a connection that is kept up */
     struct ike_keep *keep;  /* the children with start = yes */
     size_t keep_n;
+    struct sl_prefix *prefix; /* peers that may begin */
+    size_t prefix_n;
     unsigned failures;  /* in a row */
     int64_t again_ns;   /* no attempt of our own before */
     enum sl_rc last_rc; /* how the last attempt failed */
@@ -277,6 +282,20 @@ struct ike_conn {
     struct ike_cmd *cmds;
     bool touched; /* its commands and wishes are to be looked at */
     struct ike_conn *touched_next;
+};
+
+/*
+ * Connections by name and by remote address, and the answer to the last question which of them fit a
+ * pair of addresses: one handshake asks it several times.
+ */
+struct ike_conn_index {
+    struct ike_map by_name, by_remote;
+    struct ike_conn **loose; /* configured, without one remote address, in the file's order */
+    size_t loose_n;
+    struct ike_conn **fit; /* room for all */
+    size_t fit_n;
+    struct sl_addr local, remote;
+    bool asked; /* fit is of local and remote */
 };
 
 /* ---- credentials ------------------------------------------------------------------------------------- */
@@ -316,6 +335,7 @@ struct sl_ike {
     struct ike_actions actions;
     struct ike_isa *sas, *touched;
     struct ike_conn *conns, *touched_conns;
+    struct ike_conn_index index;
     struct ike_cred *creds;
     struct ike_anchor *anchors;
     struct ike_cookie cookie;
@@ -443,7 +463,8 @@ void ike_event(struct sl_ike *ike, enum sl_ike_event ev, const struct ike_isa *s
                const struct ike_child *child, enum sl_rc rc, const char *fmt, ...) SL_PRINTF(6, 7);
 int64_t ike_jitter(struct sl_ike *ike, int64_t span_ns); /* 0..span */
 
-/* ---- conn.c ------------------------------------------------------------------------------------------------- */
+/* ---- conn_load.c -------------------------------------------------------------------------------------------- */
+/* Takes a configuration whole, or nothing of it. SAs of connections that stay are not touched. */
 enum sl_rc conns_load(struct sl_ike *ike, const struct sl_config *config,
                       struct sl_err *err) SL_MUST_USE;
 void conns_free(struct sl_ike *ike);
@@ -454,8 +475,14 @@ const struct sl_conf_child *conn_child(const struct ike_conn *conn,
  * The n-th best configured connection for a pair of addresses, NULL when there are no more: an exact
  * remote address before a prefix before any, then an exact local address, then the file's order.
  */
-struct ike_conn *conn_candidate(const struct sl_ike *ike, const struct sl_addr *local,
+struct ike_conn *conn_candidate(struct sl_ike *ike, const struct sl_addr *local,
                                 const struct sl_addr *remote, size_t n);
+void conn_free(struct ike_conn *conn);   /* in no list or table any more */
+void conn_forget(struct ike_conn *conn); /* takes it out of the tables: it is configured no more */
+bool conn_initiable(const struct sl_conf_connection *conf); /* we know where its peer is */
+
+/* ---- conn.c ------------------------------------------------------------------------------------------------- */
+void conn_cmd_free(struct ike_cmd *cmd);
 void conn_ref(struct ike_isa *sa, struct ike_conn *conn);
 void conn_unref(struct ike_isa *sa);
 void conn_touch(struct ike_conn *conn);
