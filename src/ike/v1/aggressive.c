@@ -59,10 +59,11 @@ static enum sl_rc start(struct ike_xchg *x, struct sl_err *err)
     struct sl_conf_ike_proposal own[8];
     const size_t n = same_group(own, sa->conn->conf);
     if (!n)
-        return SL_FAIL(err, SL_IKE_NO_PROPOSAL,
-                       "connection %s: no IKE proposal that IKEv1 can carry; expected one with AES-CBC, "
-                       "as aes256-sha256-modp2048",
-                       sa->conn->name);
+        return SL_FAIL(
+            err, SL_IKE_NO_PROPOSAL,
+            "connection %s: no IKE proposal that IKEv1 can carry; expected one with AES-CBC, "
+            "as aes256-sha256-modp2048",
+            sa->conn->name);
     SL_TRY(auth_choose_id(sa, err));
     SL_TRY(xchg_nonce(x, &x->ni, err));
     if (!own_id(x))
@@ -208,8 +209,8 @@ static enum sl_rc choose(struct ike_xchg *x, const struct v1_sa *offer,
     struct ike_isa *sa = x->sa;
     struct sl_err first = { 0 };
     struct ike_conn *conn;
-    for (size_t n = 0;
-         (conn = v1_candidate(sa->ike, &sa->local.addr, &sa->remote.addr, true, n)); n++) {
+    for (size_t n = 0; (conn = v1_candidate(sa->ike, &sa->local.addr, &sa->remote.addr, true, n));
+         n++) {
         const struct sl_conf_connection *conf = conn->conf;
         struct sl_err e = { 0 };
         uint16_t method[1];
@@ -250,8 +251,7 @@ static enum sl_rc first_in(struct ike_xchg *x, struct sl_err *err)
     answer->len = 0;
     struct ike_wr c = ike_wr_chain(answer);
     v1_put_sa_ike_choice(&c, &choice);
-    if (!ike_wr_end(&c) || !v1_keep(&x->v1->sai, sai) ||
-        !v1_keep(&x->v1->gxi, body_of(x, V1_P_KE)))
+    if (!ike_wr_end(&c) || !v1_keep(&x->v1->sai, sai) || !v1_keep(&x->v1->gxi, body_of(x, V1_P_KE)))
         return SL_FAIL_MEM(err);
     return xchg_ask_ke(x, sl_buf_bytes(&x->v1->gxi), err);
 }

@@ -165,8 +165,8 @@ static void error_in(struct ike_isa *sa, const struct v1_notify *n)
     v1_notify_text(name, n->type);
     if (sa->state == ISA_SETUP) {
         struct ike_xchg *x = sa->out ? sa->out : sa->in;
-        (void)SL_FAIL(&err, SL_IKE_PEER_REFUSED, "peer answered phase 1 with %s; its own log says why",
-                      name);
+        (void)SL_FAIL(&err, SL_IKE_PEER_REFUSED,
+                      "peer answered phase 1 with %s; its own log says why", name);
         if (x)
             v1_phase1_fail(x, err.rc, &err);
         return;
@@ -261,7 +261,8 @@ static void delete_in(struct ike_isa *sa, const struct v1_delete *d)
         if (!c && d->protocol == V1_PROTO_ESP) {
             /* its children may have moved to another SA with the same peer already */
             for (struct ike_isa *o = sa->conn ? sa->conn->sas : NULL; o && !c; o = o->conn_next)
-                if (o != sa && o->v1 && o->state == ISA_UP && sl_id_eq(&o->id_remote, &sa->id_remote))
+                if (o != sa && o->v1 && o->state == ISA_UP &&
+                    sl_id_eq(&o->id_remote, &sa->id_remote))
                     c = child_by_spi_out(o, value);
         }
         if (c)

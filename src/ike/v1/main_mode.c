@@ -44,8 +44,8 @@ static enum sl_rc send_ke(struct ike_xchg *x, bool timer, struct sl_err *err)
         struct sl_endpoint from = sa->local;
         if (conf->force_encap)
             from.port = 0; /* a source that nobody sees: both sides take it for a NAT */
-        SL_TRY(v1_put_natd(&c, sa->v1->natd, sa->prf, sa->spi_i, sa->spi_r, &from, &sa->remote,
-                           err));
+        SL_TRY(
+            v1_put_natd(&c, sa->v1->natd, sa->prf, sa->spi_i, sa->spi_r, &from, &sa->remote, err));
     }
     return v1_send(x, V1_MAIN, &c, &chain, false, timer, err);
 }
@@ -91,8 +91,8 @@ static enum sl_rc start(struct ike_xchg *x, struct sl_err *err)
     const size_t n = v1_methods(method, sa, conf);
     SL_AUTO_BUF chain = { 0 };
     struct ike_wr c = ike_wr_chain(&chain);
-    SL_TRY(v1_put_sa_ike(&c, conf->ike, conf->ike_n, method, n, (uint32_t)v1_life_offered(conf),
-                         err));
+    SL_TRY(
+        v1_put_sa_ike(&c, conf->ike, conf->ike_n, method, n, (uint32_t)v1_life_offered(conf), err));
     /* SAi_b: all of it behind the generic header */
     if (chain.len <= 4 || !v1_keep(&x->v1->sai, sl_bytes(chain.p + 4, chain.len - 4)))
         return SL_FAIL_MEM(err);
@@ -212,8 +212,8 @@ static enum sl_rc choose(struct ike_xchg *x, const struct v1_sa *offer,
     struct ike_isa *sa = x->sa;
     struct sl_err first = { 0 };
     struct ike_conn *conn;
-    for (size_t n = 0;
-         (conn = v1_candidate(sa->ike, &sa->local.addr, &sa->remote.addr, false, n)); n++) {
+    for (size_t n = 0; (conn = v1_candidate(sa->ike, &sa->local.addr, &sa->remote.addr, false, n));
+         n++) {
         struct sl_err e = { 0 };
         uint16_t method[1];
         const size_t methods = v1_methods(method, sa, conn->conf);
@@ -281,8 +281,8 @@ static void choose_by_id(struct ike_isa *sa)
     struct ike_conn *conn;
     if (!now || now->id_remote.type == SL_ID_NONE || sl_id_eq(&now->id_remote, &sa->id_remote))
         return;
-    for (size_t n = 0;
-         (conn = v1_candidate(sa->ike, &sa->local.addr, &sa->remote.addr, false, n)); n++) {
+    for (size_t n = 0; (conn = v1_candidate(sa->ike, &sa->local.addr, &sa->remote.addr, false, n));
+         n++) {
         const struct sl_conf_connection *conf = conn->conf;
         if (conf->auth != now->auth || strcmp(conf->psk, now->psk) != 0 ||
             strcmp(conf->identity, now->identity) != 0 || conf->id_remote.type == SL_ID_NONE ||

@@ -309,8 +309,8 @@ enum sl_rc v1_send_info(struct ike_isa *sa, struct ike_wr *c, struct sl_buf *cha
     SL_AUTO_BUF message = { 0 };
     SL_TRY(chain_end(c, chain, err));
     SL_TRY(v1_hash_1(hash, sa->prf, &v->keys.a, mid, sl_buf_bytes(chain), err));
-    SL_TRY(v1_hash_front(&whole, sl_bytes(hash, sl_prf_len(sa->prf)), c->first,
-                         sl_buf_bytes(chain), err));
+    SL_TRY(v1_hash_front(&whole, sl_bytes(hash, sl_prf_len(sa->prf)), c->first, sl_buf_bytes(chain),
+                         err));
     SL_TRY(v1_iv_phase2(iv, sa->prf, v->last, mid, err));
     const struct ike_hdr h = header(sa, V1_INFORMATIONAL, mid);
     SL_TRY(v1_seal(&message, &v->keys.enc, iv, &h, V1_P_HASH, sl_buf_bytes(&whole), err));
@@ -553,9 +553,8 @@ static void phase1_message(struct ike_isa *sa, const struct v1_message *m,
     struct ike_xchg *x = sa->out ? sa->out : sa->in ? sa->in : sa->v1->phase1;
     uint8_t digest[32], next_iv[V1_IV_LEN];
     digest_of(m, digest);
-    if (!x || m->hdr.id != 0 ||
-        m->hdr.exchange != (sa->v1->aggressive ? V1_AGGRESSIVE : V1_MAIN) || repeated(x, digest) ||
-        x->asking || x->v1->state == V1_DONE)
+    if (!x || m->hdr.id != 0 || m->hdr.exchange != (sa->v1->aggressive ? V1_AGGRESSIVE : V1_MAIN) ||
+        repeated(x, digest) || x->asking || x->v1->state == V1_DONE)
         return;
     if (!v1_is_encrypted(&m->hdr)) {
         /* From where we sent to, or somebody else's guess is believed too easily. */
@@ -585,11 +584,12 @@ static void phase1_message(struct ike_isa *sa, const struct v1_message *m,
     if (!x->v1->has_iv)
         return;
     if (!open_for(x, m, next_iv)) {
-        v1_doubt(sa, sa->v1->auth == V1_AUTH_PSK ? SL_AUTH_PSK : SL_IKE_MALFORMED,
-                 sa->v1->auth == V1_AUTH_PSK
-                     ? "an encrypted message of phase 1 cannot be read: the pre-shared keys differ, "
-                       "or somebody else sent it"
-                     : "an encrypted message of phase 1 cannot be read");
+        v1_doubt(
+            sa, sa->v1->auth == V1_AUTH_PSK ? SL_AUTH_PSK : SL_IKE_MALFORMED,
+            sa->v1->auth == V1_AUTH_PSK
+                ? "an encrypted message of phase 1 cannot be read: the pre-shared keys differ, "
+                  "or somebody else sent it"
+                : "an encrypted message of phase 1 cannot be read");
         return;
     }
     handle(x, m, digest, next_iv, local, remote);

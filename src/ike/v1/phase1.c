@@ -544,8 +544,7 @@ struct ike_isa *v1_begin(struct sl_ike *ike, struct ike_conn *conn, const char *
     struct ike_xchg *x =
         child && !c ? NULL
                     : v1_xchg_new(sa, XCHG_SETUP, true, 0,
-                                  conf->aggressive ? &v1_aggressive_initiator
-                                                   : &v1_main_initiator);
+                                  conf->aggressive ? &v1_aggressive_initiator : &v1_main_initiator);
     if (!x) {
         child_free(c);
         sa->state = ISA_DEAD;
@@ -566,7 +565,7 @@ struct ike_isa *v1_begin(struct sl_ike *ike, struct ike_conn *conn, const char *
 
 /* ---- a stranger's first message ---------------------------------------------------------------- */
 
-struct ike_conn *v1_candidate(const struct sl_ike *ike, const struct sl_addr *local,
+struct ike_conn *v1_candidate(struct sl_ike *ike, const struct sl_addr *local,
                               const struct sl_addr *remote, bool aggressive, size_t n)
 {
     struct ike_conn *conn;
@@ -657,9 +656,8 @@ void v1_first_message(struct sl_ike *ike, const struct sl_endpoint *local,
         return;
     sa->v1->aggressive = aggressive;
     conn_ref(sa, conn); /* for now */
-    struct ike_xchg *x =
-        v1_xchg_new(sa, XCHG_SETUP, false, 0,
-                    aggressive ? &v1_aggressive_responder : &v1_main_responder);
+    struct ike_xchg *x = v1_xchg_new(sa, XCHG_SETUP, false, 0,
+                                     aggressive ? &v1_aggressive_responder : &v1_main_responder);
     if (!x || !v1_keep(&x->plain, m->raw) ||
         v1_payloads_read(&x->list, m->hdr.next,
                          sl_bytes(x->plain.p + IKE_HDR_LEN, x->plain.len - IKE_HDR_LEN),

@@ -218,11 +218,12 @@ static enum sl_rc start(struct ike_xchg *x, struct sl_err *err)
     if (x->offer_i.n != 1 || x->offer_r.n != 1 || !v1_ts_fits(x->offer_i.v) ||
         !v1_ts_fits(x->offer_r.v)) {
         char a[160], b[160];
-        return SL_FAIL(err, SL_IKE_TS_UNACCEPTABLE,
-                       "child %s: %s === %s; IKEv1 carries one selector of each side, with all ports "
-                       "or one",
-                       c->name, ike_ts_list_text(a, sizeof(a), x->offer_i.v, x->offer_i.n),
-                       ike_ts_list_text(b, sizeof(b), x->offer_r.v, x->offer_r.n));
+        return SL_FAIL(
+            err, SL_IKE_TS_UNACCEPTABLE,
+            "child %s: %s === %s; IKEv1 carries one selector of each side, with all ports "
+            "or one",
+            c->name, ike_ts_list_text(a, sizeof(a), x->offer_i.v, x->offer_i.n),
+            ike_ts_list_text(b, sizeof(b), x->offer_r.v, x->offer_r.n));
     }
     x->group = v1_esp_group(conf->esp, conf->esp_n);
     SL_TRY(xchg_nonce(x, &x->ni, err));
@@ -411,18 +412,18 @@ static enum sl_rc try_child(struct ike_xchg *x, const struct v1_sa *offer,
     if (!ike_ts_within(i, 1, allowed, n) ||
         !ike_ts_within(r, 1, conf->local_ts, conf->local_ts_n)) {
         char a[160], b[160];
-        return SL_FAIL(err, SL_IKE_TS_UNACCEPTABLE,
-                       "child %s: peer asks for %s === %s, which the configuration and its grant do "
-                       "not allow",
-                       conf->name, ike_ts_list_text(a, sizeof(a), i, 1),
-                       ike_ts_list_text(b, sizeof(b), r, 1));
+        return SL_FAIL(
+            err, SL_IKE_TS_UNACCEPTABLE,
+            "child %s: peer asks for %s === %s, which the configuration and its grant do "
+            "not allow",
+            conf->name, ike_ts_list_text(a, sizeof(a), i, 1), ike_ts_list_text(b, sizeof(b), r, 1));
     }
     return v1_sa_select_esp(choice, offer, conf->esp, conf->esp_n, sa->nat_local || sa->nat_remote,
                             conf->esn, IKE_PREFER_PEER, err);
 }
 
-static enum sl_rc select_child(struct ike_xchg *x, struct ike_child *c, struct v1_esp_choice *choice,
-                               struct sl_err *err)
+static enum sl_rc select_child(struct ike_xchg *x, struct ike_child *c,
+                               struct v1_esp_choice *choice, struct sl_err *err)
 {
     const struct sl_conf_connection *conn = x->sa->conn->conf;
     struct v1_sa offer;

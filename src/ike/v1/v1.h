@@ -26,10 +26,10 @@
 #include "src/ike/v1/keys.h"
 #include "src/ike/v1/proposal.h"
 
-#define V1_PARTS_MAX    16 /* quick modes of one peer under way at once */
-#define V1_PARTS_KEPT   64 /* with those that are done and may have to repeat their last message */
-#define V1_MIDS_MAX     64 /* message IDs remembered, of each kind */
-#define V1_KEPT_NS      (30 * SL_NS_PER_S)
+#define V1_PARTS_MAX  16 /* quick modes of one peer under way at once */
+#define V1_PARTS_KEPT 64 /* with those that are done and may have to repeat their last message */
+#define V1_MIDS_MAX   64 /* message IDs remembered, of each kind */
+#define V1_KEPT_NS    (30 * SL_NS_PER_S)
 
 enum v1_state {
     V1_NEW = 1,
@@ -110,11 +110,11 @@ struct v1_xchg {
     bool has_rx;
     int64_t done_ns; /* V1_DONE: forgotten then */
     /* phase 1 */
-    struct sl_buf sai;           /* body of the initiator's SA */
-    struct sl_buf gxi, gxr;      /* bodies of KE */
-    struct sl_buf choice;        /* responder of aggressive mode: its SA, to be sent later */
-    struct sl_buf claim;         /* the peer's HASH or signature */
-    struct sl_buf certs;         /* the peer's certificates, back to back */
+    struct sl_buf sai;      /* body of the initiator's SA */
+    struct sl_buf gxi, gxr; /* bodies of KE */
+    struct sl_buf choice;   /* responder of aggressive mode: its SA, to be sent later */
+    struct sl_buf claim;    /* the peer's HASH or signature */
+    struct sl_buf certs;    /* the peer's certificates, back to back */
     size_t cert_end[SL_CHAIN_MAX], cert_n;
     /* phase 2 */
     struct sl_bytes proxy_i, proxy_r; /* bodies of IDci, IDcr in the message being handled */
@@ -131,7 +131,7 @@ struct ike_v1 {
     uint8_t natd;  /* payload type of NAT-D; 0: no NAT traversal */
     uint16_t auth; /* enum v1_auth_method */
     bool aggressive;
-    uint64_t life_s; /* negotiated; 0: none */
+    uint64_t life_s;         /* negotiated; 0: none */
     struct ike_xchg *phase1; /* done, and kept to repeat its last message; NULL while it runs */
     struct ike_xchg *parts;
     size_t parts_n;
@@ -185,8 +185,8 @@ enum sl_rc v1_ask_skeyid(struct ike_xchg *x, struct sl_err *err) SL_MUST_USE;
 enum sl_rc v1_take_skeyid(struct ike_xchg *x, struct sl_err *err) SL_MUST_USE;
 enum sl_rc v1_take_claim(struct ike_xchg *x, struct sl_err *err) SL_MUST_USE; /* HASH, SIG, CERTs */
 enum sl_rc v1_take_id(struct ike_xchg *x, struct sl_err *err) SL_MUST_USE;
-enum sl_rc v1_ask_peer(struct ike_xchg *x, struct sl_err *err) SL_MUST_USE; /* ASK_DECISION */
-enum sl_rc v1_accept(struct ike_xchg *x, struct sl_err *err) SL_MUST_USE;   /* its answer */
+enum sl_rc v1_ask_peer(struct ike_xchg *x, struct sl_err *err) SL_MUST_USE;  /* ASK_DECISION */
+enum sl_rc v1_accept(struct ike_xchg *x, struct sl_err *err) SL_MUST_USE;    /* its answer */
 enum sl_rc v1_ask_proof(struct ike_xchg *x, struct sl_err *err) SL_MUST_USE; /* our signature */
 /* CERTs and HASH or SIG, from the answer. */
 enum sl_rc v1_put_proof(struct ike_xchg *x, struct ike_wr *c, struct sl_err *err) SL_MUST_USE;
@@ -197,7 +197,7 @@ void v1_phase1_fail(struct ike_xchg *x, enum sl_rc rc, const struct sl_err *err)
 /* A first message of a peer. */
 void v1_first_message(struct sl_ike *ike, const struct sl_endpoint *local,
                       const struct sl_endpoint *remote, const struct v1_message *m);
-struct ike_conn *v1_candidate(const struct sl_ike *ike, const struct sl_addr *local,
+struct ike_conn *v1_candidate(struct sl_ike *ike, const struct sl_addr *local,
                               const struct sl_addr *remote, bool aggressive, size_t n);
 
 extern const struct v1_table v1_main_initiator, v1_main_responder;
