@@ -166,8 +166,10 @@ void isa_half_open_done(struct ike_isa *sa)
  */
 static void resolve_simultaneous(struct ike_isa *sa, struct ike_isa *o)
 {
-    if (o->conn != sa->conn || o->began == sa->began || o->replaces || sa->replaces ||
-        !sl_id_eq(&o->id_local, &sa->id_local))
+    if (o->conn != sa->conn || o->began == sa->began || !sl_id_eq(&o->id_local, &sa->id_local))
+        return;
+    /* A rekey of IKEv1 is a new SA; only those that were made at the same time collide. */
+    if (sa->v1 ? o->established_ns < sa->created_ns : o->replaces || sa->replaces)
         return;
     struct ike_isa *loser = memcmp(o->tie, sa->tie, sizeof(sa->tie)) < 0 ? o : sa;
     if (!loser->began)

@@ -647,7 +647,9 @@ static void info_message(struct ike_isa *sa, const struct v1_message *m,
             v1_plain_informational(sa, &m->list);
         return;
     }
-    if (!v->ready || m->hdr.id == 0 || mid_known(v->info_mid, v->info_mids, m->hdr.id))
+    const struct ike_xchg *x = sa->out;
+    if (!(v->ready || (x && x->v1->has_iv)) || m->hdr.id == 0 ||
+        mid_known(v->info_mid, v->info_mids, m->hdr.id))
         return;
     sa->reply_local = *local;
     sa->reply_remote = *remote;

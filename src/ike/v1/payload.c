@@ -162,6 +162,8 @@ static bool as_prefix(struct sl_prefix *p, const struct sl_ts *ts)
         struct sl_addr first, last;
         p->addr = ts->first;
         p->len = (uint8_t)len;
+        for (size_t bit = len; bit < 8 * sl_addr_len(&p->addr); bit++)
+            p->addr.b[bit / 8] &= (uint8_t) ~(0x80 >> bit % 8);
         sl_prefix_range(p, &first, &last);
         if (sl_addr_eq(&first, &ts->first) && sl_addr_eq(&last, &ts->last))
             return true;

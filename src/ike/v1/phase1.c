@@ -162,14 +162,8 @@ enum sl_rc v1_take_claim(struct ike_xchg *x, struct sl_err *err)
         return SL_FAIL(err, SL_AUTH_METHOD, "peer sends no %s, which was agreed on",
                        psk ? "HASH" : "signature");
     SL_TRY(take_certs(x, err));
-    if (psk || sa->v1->auth == V1_AUTH_RSA_SIG)
-        return v1_keep(&p->claim, body) ? SL_OK : SL_FAIL_MEM(err);
-    /* r | s (RFC 4754), with the numbers that IKEv2 took over */
-    const struct ike_auth auth = { .method = (uint8_t)sa->v1->auth, .data = body };
-    uint8_t scratch[IKE_AUTH_SCRATCH];
-    struct ike_auth_claim claim;
-    SL_TRY(ike_auth_parse(&claim, &auth, IKE_HASHES_OURS, 0, scratch, err));
-    return v1_keep(&p->claim, claim.signature) ? SL_OK : SL_FAIL_MEM(err);
+    /* RSA: the HASH encrypted as it is (RFC 2409 5.1); ECDSA: r | s (RFC 4754 3) */
+    return v1_keep(&p->claim, body) ? SL_OK : SL_FAIL_MEM(err);
 }
 
 /* ---- keys -------------------------------------------------------------------------------------- */
@@ -295,13 +289,7 @@ enum sl_rc v1_put_proof(struct ike_xchg *x, struct ike_wr *c, struct sl_err *err
     for (size_t i = 0; cred && i < cred->n && (conf->send_cert_always || x->setup->peer_certreq);
          i++)
         v1_put_cert(c, IKE_CERT_X509_SIGNATURE, cred_cert(cred, i));
-    SL_AUTO_BUF sig = { 0 };
-    const struct ike_auth_choice choice = { .method = sa->v1->auth == V1_AUTH_RSA_SIG
-                                                          ? IKE_AUTH_RSA
-                                                          : (uint8_t)sa->v1->auth,
-                                            .sig = v1_auth_sig(sa->v1->auth) };
-    SL_TRY(ike_auth_make(&sig, &choice, x->signature, err));
-    v1_put(c, V1_P_SIG, sl_buf_bytes(&sig));
+    v1_put(c, V1_P_SIG, x->signature);
     return SL_OK;
 }
 

@@ -64,7 +64,7 @@ static enum sl_rc take_spi(uint32_t *out, struct sl_bytes spi, struct sl_err *er
 /* The address of one end as a selector: what quick mode without IDs is about. */
 static struct sl_ts host_ts(const struct sl_addr *a)
 {
-    return (struct sl_ts){ .first = *a, .last = *a, .port_last = 65535 };
+    return (struct sl_ts){ .first = *a, .last = *a, .end_port = 65535 };
 }
 
 /* IDci and IDcr; the initiator's comes first. */
@@ -145,23 +145,24 @@ static enum sl_rc send_hashed(struct ike_xchg *x, struct ike_wr *c, struct sl_bu
     return v1_send(x, V1_QUICK, &w, &whole, true, true, err);
 }
 
-/*
- * The child that a new one stands in for: it is up, has the same name and the same selectors. The
- * peers of a collision come to the same end, whatever order they saw: of two successors made at once
- * the one whose larger SPI is smaller goes, deleted by the side that began it.
- */
+/* Does o carry the same traffic, for the same configured child? An unconfirmed one does not yet. */
+static bool same_traffic(const struct ike_child *o, const struct ike_child *c)
+{
+    return o != c && o->state == CHILD_UP && o->installed && (o->ours || o->outbound) &&
+           strcmp(o->name, c->name) == 0 && o->local.n == c->local.n &&
+           o->remote.n == c->remote.n &&
+           ike_ts_within(o->local.v, o->local.n, c->local.v, c->local.n) &&
+           ike_ts_within(c->local.v, c->local.n, o->local.v, o->local.n) &&
+           ike_ts_within(o->remote.v, o->remote.n, c->remote.v, c->remote.n) &&
+           ike_ts_within(c->remote.v, c->remote.n, o->remote.v, o->remote.n);
+}
+
 static struct ike_child *predecessor(const struct ike_child *c)
 {
-    struct ike_isa *sa = c->sa;
-    for (struct ike_child *o = sa->children; o; o = o->next)
-        if (o != c && o->state == CHILD_UP && o->installed && strcmp(o->name, c->name) == 0 &&
-            o->local.n == c->local.n && o->remote.n == c->remote.n &&
-            ike_ts_within(o->local.v, o->local.n, c->local.v, c->local.n) &&
-            ike_ts_within(c->local.v, c->local.n, o->local.v, o->local.n) &&
-            ike_ts_within(o->remote.v, o->remote.n, c->remote.v, c->remote.n) &&
-            ike_ts_within(c->remote.v, c->remote.n, o->remote.v, o->remote.n))
-            return o;
-    return NULL;
+    struct ike_child *o = c->sa->children;
+    while (o && !same_traffic(o, c))
+        o = o->next;
+    return o;
 }
 
 static uint32_t larger_spi(const struct ike_child *c)
@@ -169,18 +170,26 @@ static uint32_t larger_spi(const struct ike_child *c)
     return c->spi_in > c->spi_out ? c->spi_in : c->spi_out;
 }
 
+/*
+ * The child is up on both sides: those that it stands in for are replaced. The peers of a collision
+ * come to the same end, whatever order they saw: of two successors of one child, made by both sides,
+ * the one whose larger SPI is smaller goes, deleted by the side that began it.
+ */
 static void succeed(struct ike_child *c)
 {
-    struct ike_child *old;
-    while ((old = predecessor(c))) {
-        const bool rival = old->ours != c->ours && c->replaces && c->replaces == old->replaces;
-        if (rival && larger_spi(old) > larger_spi(c)) {
-            child_replaced(c, old->id, c->ours);
-            return;
-        }
-        /* The side that made the successor deletes; in a collision, the side that made the loser. */
-        child_replaced(old, c->id, rival ? old->ours : c->ours);
+    struct ike_child *rival = NULL;
+    for (struct ike_child *o = c->sa->children; o; o = o->next) {
+        if (!same_traffic(o, c))
+            continue;
+        if (o->ours != c->ours && c->replaces && c->replaces == o->replaces)
+            rival = o;
+        else
+            child_replaced(o, c->id, c->ours);
     }
+    if (rival && larger_spi(rival) > larger_spi(c))
+        child_replaced(c, rival->id, c->ours);
+    else if (rival)
+        child_replaced(rival, c->id, rival->ours);
 }
 
 /* ---- initiator --------------------------------------------------------------------------------- */
