@@ -175,7 +175,7 @@ struct sl_conf_connection {
     struct sl_conf_child *child;
     size_t child_n;
     bool force_encap;          /* UDP encapsulation though no NAT is seen; default false */
-    bool mobike;               /* reserved for later; must be false */
+    bool mobike;               /* RFC 4555; default true */
     bool fragmentation;        /* default true */
     uint16_t fragment_size;    /* IP datagram bytes, default 1280; IPv4 and IPv6 */
     bool send_certreq;         /* default true */

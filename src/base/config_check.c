@@ -278,8 +278,6 @@ static void check_connection(const struct here *h, const struct sl_conf_connecti
               c->remote.addr.family);
     if (!any && c->remote_prefixes.n)
         VALUE(h, "remote_prefix", "is for remote = any; here one peer is named already");
-    if (c->mobike)
-        VALUE(h, "mobike", "is not there yet; expected no");
     if (!c->child_n)
         conf_problem(
             h->x, SL_CONFIG_VALUE, h->s->line, h->s, NULL,

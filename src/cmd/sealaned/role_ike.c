@@ -8,6 +8,7 @@
  * list of finished ones. RFC 3948 2.2: on port 4500 a message begins with four zero bytes.
  */
 #include "sealane/ike.h"
+#include "src/cmd/sealaned/ike_addresses.h"
 #include "src/ike/proposal.h"
 #include "src/ike/retransmit.h"
 #include "src/proc/role.h"
@@ -71,6 +72,7 @@ struct role_ike {
     struct sl_ike *ike;
     struct socket_end sock[SOCKETS];
     struct event *timer, *done, *stop, *poll;
+    struct ike_addresses *addresses;
     struct waiting *waiting;
     bool stopping;
     uint64_t send_failures;
@@ -821,6 +823,7 @@ static void list_ike(void *ctx, const struct sl_ike_sa_info *i)
         json_object_set_new(o, "ke", json_string(sl_ke_text(i->ke)));
     }
     json_object_set_new(o, "natt", json_boolean(i->natt));
+    json_object_set_new(o, "mobike", json_boolean(i->mobike));
     put_times(o, l->now_ns, i->established_ns, i->rekey_ns);
     if (i->record)
         json_object_set_new(o, "record", num(i->record));
@@ -1027,6 +1030,13 @@ static enum sl_rc open_sockets(struct role_ike *r, struct sl_err *err)
     return SL_OK;
 }
 
+static void on_addresses(void *ctx, const struct sl_addr *v, size_t n)
+{
+    struct role_ike *r = ctx;
+    sl_ike_addresses(r->ike, sl_clock_mono_ns(), v, n);
+    drain(r);
+}
+
 static enum sl_rc begin(struct role_ike *r, struct sl_err *err)
 {
     SL_TRY(sl_ike_new(&r->ike, r->p->config, &sl_rng_system, sl_clock_mono_ns(), err));
@@ -1035,6 +1045,9 @@ static enum sl_rc begin(struct role_ike *r, struct sl_err *err)
     if (!r->timer || !r->done)
         return SL_FAIL_MEM(err);
     SL_TRY(start_workers(r, err));
+    const int rtnl = proc_fd_take(r->p, "rtnl");
+    if (rtnl >= 0)
+        SL_TRY(ike_addresses_new(&r->addresses, r->p->base, rtnl, on_addresses, r, err));
     return open_sockets(r, err);
 }
 
@@ -1047,6 +1060,7 @@ static void event_end(struct event *e)
 static void end(struct role_ike *r)
 {
     stop_workers(r);
+    ike_addresses_free(r->addresses);
     event_end(r->timer);
     event_end(r->done);
     event_end(r->stop);

@@ -286,6 +286,7 @@ static enum sl_rc request_out(struct ike_xchg *x, struct sl_err *err)
     ike_put_id(&c, IKE_P_IDi, &sa->id_local);
     put_certs(&c, x);
     put_staples(&c, x);
+    mobike_offer(&c, sa);
     if (alone(sa))
         ike_put_notify(&c, IKE_N_INITIAL_CONTACT, sl_bytes(NULL, 0));
     const struct sl_bytes anchors = anchor_hashes(sa->ike, conf->trust);
@@ -316,6 +317,7 @@ static enum sl_rc response_in(struct ike_xchg *x, struct sl_err *err)
     SL_TRY(read_auth(x, &claim, scratch, err));
     if (!method_fits(conf, claim.method))
         return wrong_method(conf, claim.method, err);
+    mobike_take(x);
     return ask_decision(x, &claim, err);
 }
 
@@ -528,6 +530,7 @@ static enum sl_rc request_in(struct ike_xchg *x, struct sl_err *err)
         SL_TRY(choose_id(sa, err));
     x->setup->initial_contact = ike_notify_find(&x->list, IKE_N_INITIAL_CONTACT, &n);
     SL_TRY(certreqs_take(x->setup, &x->list, err));
+    mobike_take(x);
     return ask_decision(x, &claim, err);
 }
 
@@ -586,6 +589,7 @@ static enum sl_rc response_out(struct ike_xchg *x, struct sl_err *err)
     put_certs(&c, x);
     put_staples(&c, x);
     ike_put_auth(&c, x->setup->auth.method, sl_buf_bytes(&x->setup->ours_sig));
+    mobike_accept(&c, sa);
     SL_TRY(answer_child(x, &c, &no_child));
     struct ike_datagrams d = { 0 };
     SL_TRY(xchg_seal_response(x, IKE_AUTH, &c, &buf, &d, err));
