@@ -139,7 +139,7 @@ static void on_readable(evutil_socket_t fd, short what, void *ctx)
     struct ike_addresses *a = ctx;
     (void)what;
     for (int i = 0; i < WAKE_UP; i++) {
-        struct sockaddr_nl from;
+        struct sockaddr_nl from = { 0 };
         socklen_t len = sizeof(from);
         const ssize_t got =
             recvfrom(fd, a->buf, sizeof(a->buf), MSG_TRUNC, (struct sockaddr *)&from, &len);
