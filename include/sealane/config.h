@@ -141,14 +141,22 @@ struct sl_conf_rule {
 };
 
 /* connection NAME { ... child NAME { ... } } */
+/* Additional key exchanges, ADDKE1 to ADDKE7 (RFC 9370), all different from each other and from ke. */
+#define SL_ADDKE_MAX 7
+struct sl_conf_addke {
+    enum sl_ke ke[SL_ADDKE_MAX]; /* SL_KE_NONE: none of that number */
+    uint8_t may_skip;            /* bit i: the peer may leave ke[i] out (ke1_none) */
+};
 struct sl_conf_ike_proposal {
     struct sl_suite suite;
     enum sl_prf prf;
     enum sl_ke ke;
+    struct sl_conf_addke add;
 };
 struct sl_conf_esp_proposal {
     struct sl_suite suite;
-    enum sl_ke ke; /* SL_KE_NONE: no PFS */
+    enum sl_ke ke;            /* SL_KE_NONE: no PFS */
+    struct sl_conf_addke add; /* for CREATE_CHILD_SA, as ke */
 };
 struct sl_conf_child {
     char *name;

@@ -33,7 +33,7 @@ enum sl_ike_action_type {
 /* Work for a worker thread: owned by the action until answered. Run with sl_ke_job_run anywhere. */
 struct sl_ke_job {
     enum sl_ke group;
-    struct sl_kex *kex;        /* NULL: generate first */
+    struct sl_kex *kex;        /* NULL: generate first, as responder where there is peer_public */
     struct sl_buf peer_public; /* empty: generate only */
     struct sl_secret shared;   /* out */
     enum sl_rc rc;             /* out */

@@ -46,6 +46,7 @@ void child_free(struct ike_child *c)
     ike_act_free(c->turn);
     selectors_clear(&c->local);
     selectors_clear(&c->remote);
+    sl_secret_clear(&c->more);
     free(c);
 }
 
@@ -215,7 +216,8 @@ enum sl_rc child_install(struct ike_child *c, bool we_began, bool outbound, stru
     struct ike_isa *sa = c->sa;
     const struct sl_conf_child *conf = child_conf(c);
     struct ike_child_keys keys = { 0 };
-    SL_TRY(ike_child_keys_derive(&keys, sa->prf, &sa->keys.d, &c->suite, shared, ni, nr, err));
+    SL_TRY(ike_child_keys_derive(&keys, sa->prf, &sa->keys.d, &c->suite, shared, ni, nr,
+                                 c->more.len ? &c->more : NULL, err));
 
     struct ike_act *act = ike_act_new(&sa->ike->actions, SL_IKE_CHILD_ADD);
     struct sl_child *child = calloc(1, sizeof(*child));
@@ -225,6 +227,7 @@ enum sl_rc child_install(struct ike_child *c, bool we_began, bool outbound, stru
         ike_child_keys_clear(&keys);
         return SL_FAIL_MEM(err);
     }
+    sl_secret_clear(&c->more);
     c->ours = we_began;
     c->outbound = outbound;
     c->udp_encap = sa->nat_local || sa->nat_remote;

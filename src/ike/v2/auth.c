@@ -71,6 +71,8 @@ static enum sl_rc ask_sign(struct ike_xchg *x, struct sl_err *err)
                              sl_buf_bytes(sa->initiator ? &x->nr : &x->ni),
                              sa->initiator ? &sa->keys.pi : &sa->keys.pr, sl_buf_bytes(&s->id_ours),
                              err));
+    if (!intermediate_cover(&octets, x))
+        return SL_FAIL_MEM(err);
     return xchg_ask_sign(x, conf->auth == SL_METHOD_PSK ? conf->psk : cred->key, s->auth.sig,
                          &octets, err);
 }
@@ -132,10 +134,12 @@ static enum sl_rc make_ask(struct ike_ask **out, struct ike_xchg *x,
     q->sa = sa->id;
     memcpy(q->wish, s->wish, sizeof(q->wish));
     SL_AUTO_BUF octets = { 0 };
-    const enum sl_rc rc = ike_signed_octets(&octets, sa->prf, sl_buf_bytes(&s->init_theirs),
-                                            sl_buf_bytes(sa->initiator ? &x->ni : &x->nr),
-                                            sa->initiator ? &sa->keys.pr : &sa->keys.pi,
-                                            sl_buf_bytes(&s->id_theirs), err);
+    enum sl_rc rc = ike_signed_octets(&octets, sa->prf, sl_buf_bytes(&s->init_theirs),
+                                      sl_buf_bytes(sa->initiator ? &x->ni : &x->nr),
+                                      sa->initiator ? &sa->keys.pr : &sa->keys.pi,
+                                      sl_buf_bytes(&s->id_theirs), err);
+    if (rc == SL_OK && !intermediate_cover(&octets, x))
+        rc = SL_FAIL_MEM(err);
     if (rc != SL_OK) {
         ike_ask_free(a);
         return rc;
@@ -471,7 +475,8 @@ static bool same_ike(const struct sl_conf_connection *conf, const struct ike_isa
     for (size_t i = 0; i < conf->ike_n; i++) {
         const struct sl_conf_ike_proposal *p = &conf->ike[i];
         if (p->suite.encr == sa->suite.encr && p->suite.key_bits == sa->suite.key_bits &&
-            p->suite.integ == sa->suite.integ && p->prf == sa->prf && p->ke == sa->ke)
+            p->suite.integ == sa->suite.integ && p->prf == sa->prf && p->ke == sa->ke &&
+            ike_addke_fits(&p->add, &sa->add))
             return true;
     }
     return false;
