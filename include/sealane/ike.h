@@ -160,6 +160,8 @@ struct sl_ike_sa_info {
     enum sl_ke ke;
     int64_t established_ns, rekey_ns, expire_ns; /* core time; 0: not yet */
     uint64_t record;                             /* audit record of the acceptance */
+    const struct sl_virtual *vip;                /* addresses; NULL: none */
+    bool vip_ours;                               /* the peer gave them to us, else we to it */
     const char *tag;                             /* granted by the decision; "": none */
 };
 struct sl_child_info {

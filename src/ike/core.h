@@ -120,6 +120,8 @@ struct ike_setup {
     struct ike_auth_choice auth;
     struct sl_buf ours_sig;     /* AUTH data made from the answer */
     struct sl_verdict *verdict; /* the answer to ASK_DECISION */
+    uint32_t cfg_asked;         /* CP attributes the peer asks for, a bit each */
+    struct sl_addr wish[2];     /* addresses it asks for, see sl_decision_ask */
     bool initial_contact;       /* the peer says that we hold nothing of it that is alive */
 };
 
@@ -510,6 +512,25 @@ bool staple_wanted(const struct sl_ike *ike, const struct sl_conf_connection *co
 void put_ocsp_request(struct ike_wr *c);
 /* Our responses, where the peer asked for them and as far as they are at hand and fresh. */
 void put_staples(struct ike_wr *c, struct ike_xchg *x);
+
+/* ---- v2/config.c ---------------------------------------------------------------------------------------------- */
+/* Client: what virtual_ip asks for, and what the peer gave. */
+void put_cfg_request(struct ike_wr *c, const struct ike_isa *sa);
+enum sl_rc cfg_reply_take(struct ike_xchg *x, struct sl_err *err) SL_MUST_USE;
+/* Server: what the peer asks for, into setup; what it is granted. */
+enum sl_rc cfg_request_read(struct ike_xchg *x, struct sl_err *err) SL_MUST_USE;
+void put_cfg_reply(struct ike_wr *c, const struct ike_xchg *x);
+/* Why a peer that asked gets no address, and so no child. */
+enum sl_rc cfg_failure(const struct ike_isa *sa, struct sl_err *err) SL_MUST_USE;
+/*
+ * Configured selectors of one side with "dynamic" replaced. offer: ours, of IKE_AUTH, before the peer
+ * gave us an address. SL_ADDRESS_NONE, SL_ADDRESS_REQUIRED.
+ */
+enum sl_rc vip_selectors(const struct ike_isa *sa, const struct sl_ts *ts, size_t ts_n, bool ours,
+                         bool offer, struct sl_ts out[SL_TS_MAX], size_t *n,
+                         struct sl_err *err) SL_MUST_USE;
+/* Addresses that the peer gave us and a child's traffic comes from; family 0: none. */
+void vip_of_child(const struct ike_isa *sa, struct sl_addr out[2]);
 
 /* ---- v2 --------------------------------------------------------------------------------------------------------- */
 extern const struct ike_table ike_init_initiator, ike_init_responder;

@@ -587,6 +587,10 @@ void sl_ike_list(const struct sl_ike *ike,
             .rekey_ns = shown(sa->rekey_ns),
             .expire_ns = shown(sa->expire_ns),
             .record = sa->record,
+            .vip = sa->grant && (sa->grant->vip.addr[0].family || sa->grant->vip.addr[1].family)
+                       ? &sa->grant->vip
+                       : NULL,
+            .vip_ours = sa->began,
             .tag = sa->grant ? sa->grant->tag : "",
         };
         memcpy(i.spi_i, sa->spi_i, IKE_SPI_LEN);
