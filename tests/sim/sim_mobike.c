@@ -205,6 +205,8 @@ START_TEST(changed_mapping_of_a_nat_is_found_by_the_liveness_check)
     ck_assert(sl_addr_parse(&w.a.node.outside, "198.51.100.1"));
     w.a.node.nat_offset = 1000;
     w.b.config->connection[0].remote.addr = w.a.node.outside;
+    struct sl_err err = { 0 };
+    ck_ok(sl_ike_config(w.b.ike, w.b.config, &err), &err);
     world_up(&w);
     ck_assert_uint_eq(w.b.sas->child.remote.port, 5500);
     w.a.node.nat_offset = 2000;
