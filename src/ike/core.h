@@ -11,6 +11,7 @@
  *   cred.c      our certificates and the anchors' hashes
  *   staple.c    OCSP responses of our certificates, and what the peer asks for (RFC 4806)
  *   v2/         the exchanges' tables and handlers
+ *   addke.c     additional key exchanges in proposals (RFC 9370)
  *
  * An IKE SA has at most one exchange of ours (out) and one of the peer's (in) at a time, as the
  * window of one allows (RFC 7296 2.3). What we want to do next is kept as marks on the SA and its
@@ -79,7 +80,8 @@ struct ike_child {
     bool want_rekey, want_delete;
     uint32_t spi_in, spi_out;
     struct sl_suite suite;
-    enum sl_ke ke; /* of PFS; SL_KE_NONE */
+    enum sl_ke ke;         /* of PFS; SL_KE_NONE */
+    struct sl_secret more; /* SK(1) | SK(2) ... of its making, until it is installed */
     bool esn, udp_encap;
     struct ike_selectors local, remote;
     int64_t established_ns, rekey_ns, expire_ns; /* INT64_MAX: never */
@@ -114,9 +116,12 @@ struct ike_setup {
     bool peer_certreq, peer_ocsp; /* the peer asks for our certificates, for their OCSP responses */
     struct sl_buf peer_responders;    /* key hashes of the OCSP responders it trusts; empty: any */
     struct sl_buf id_ours, id_theirs; /* bodies of the ID payloads */
+    struct ike_intermediate *intermediate; /* NULL: there is no IKE_INTERMEDIATE */
     struct ike_auth_choice auth;
     struct sl_buf ours_sig;     /* AUTH data made from the answer */
     struct sl_verdict *verdict; /* the answer to ASK_DECISION */
+    uint32_t cfg_asked;         /* CP attributes the peer asks for, a bit each */
+    struct sl_addr wish[2];     /* addresses it asks for, see sl_decision_ask */
     bool initial_contact;       /* the peer says that we hold nothing of it that is alive */
 };
 
@@ -126,6 +131,7 @@ struct ike_xchg {
     bool ours;
     const struct ike_table *table;
     enum ike_state state, sent_state; /* sent_state: where a lost response takes us back to */
+    uint8_t sent_type;                /* exchange type of our request */
     const char *story;
     struct ike_map_node by_question;
     enum ike_question asking; /* 0: none pending */
@@ -143,6 +149,7 @@ struct ike_xchg {
     enum sl_ke group; /* of our KE payload; SL_KE_NONE: none */
     struct sl_kex *kex;
     struct sl_secret shared;
+    struct sl_secret more; /* SK(1) | SK(2) ... of IKE_FOLLOWUP_KE */
     struct sl_buf ni, nr;
     unsigned ke_retries;
 
@@ -208,7 +215,9 @@ struct ike_isa {
     enum sl_prf prf;
     enum sl_ke ke;
     struct ike_keys keys;
+    struct ike_addke add; /* additional key exchanges */
     struct ike_sk tx, rx;
+    struct ike_sk rx_before; /* for a repeated request that came under the keys before; or empty */
     struct ike_window win;
     struct ike_reassembly ra_request, ra_response;
     struct ike_xchg *out, *in;
@@ -504,6 +513,25 @@ void put_ocsp_request(struct ike_wr *c);
 /* Our responses, where the peer asked for them and as far as they are at hand and fresh. */
 void put_staples(struct ike_wr *c, struct ike_xchg *x);
 
+/* ---- v2/config.c ---------------------------------------------------------------------------------------------- */
+/* Client: what virtual_ip asks for, and what the peer gave. */
+void put_cfg_request(struct ike_wr *c, const struct ike_isa *sa);
+enum sl_rc cfg_reply_take(struct ike_xchg *x, struct sl_err *err) SL_MUST_USE;
+/* Server: what the peer asks for, into setup; what it is granted. */
+enum sl_rc cfg_request_read(struct ike_xchg *x, struct sl_err *err) SL_MUST_USE;
+void put_cfg_reply(struct ike_wr *c, const struct ike_xchg *x);
+/* Why a peer that asked gets no address, and so no child. */
+enum sl_rc cfg_failure(const struct ike_isa *sa, struct sl_err *err) SL_MUST_USE;
+/*
+ * Configured selectors of one side with "dynamic" replaced. offer: ours, of IKE_AUTH, before the peer
+ * gave us an address. SL_ADDRESS_NONE, SL_ADDRESS_REQUIRED.
+ */
+enum sl_rc vip_selectors(const struct ike_isa *sa, const struct sl_ts *ts, size_t ts_n, bool ours,
+                         bool offer, struct sl_ts out[SL_TS_MAX], size_t *n,
+                         struct sl_err *err) SL_MUST_USE;
+/* Addresses that the peer gave us and a child's traffic comes from; family 0: none. */
+void vip_of_child(const struct ike_isa *sa, struct sl_addr out[2]);
+
 /* ---- v2 --------------------------------------------------------------------------------------------------------- */
 extern const struct ike_table ike_init_initiator, ike_init_responder;
 extern const struct ike_table ike_auth_initiator, ike_auth_responder;
@@ -525,6 +553,18 @@ enum sl_rc child_select(struct ike_xchg *x, struct ike_child *c, const struct sl
 /* The initiator's side: what was chosen from our offer (x->offer_i, x->offer_r), into *c. */
 enum sl_rc child_chosen(struct ike_xchg *x, struct ike_child *c, const struct sl_conf_child *conf,
                         bool with_ke, struct sl_err *err) SL_MUST_USE;
+/* The key exchange of IKE_SA_INIT is answered: the first keys. */
+enum sl_rc init_derive(struct ike_xchg *x, struct sl_err *err) SL_MUST_USE;
+
+/* ---- v2/intermediate.c: IKE_INTERMEDIATE between IKE_SA_INIT and IKE_AUTH */
+extern const struct ike_table ike_intermediate_initiator, ike_intermediate_last_initiator,
+    ike_intermediate_responder;
+/* x->choice is made: setup->intermediate, where it has additional key exchanges. */
+enum sl_rc intermediate_prepare(struct ike_xchg *x, struct sl_err *err) SL_MUST_USE;
+void intermediate_free(struct ike_intermediate *m);
+/* Appends to the octets that AUTH signs what IKE_INTERMEDIATE adds (RFC 9242 3.3); false: no memory. */
+bool intermediate_cover(struct sl_buf *octets, const struct ike_xchg *x) SL_MUST_USE;
+
 /* The initiator's IKE_SA_INIT exchange is done: sign and send IKE_AUTH. */
 enum sl_rc auth_begin(struct ike_xchg *x, struct sl_err *err) SL_MUST_USE;
 /* The table for a peer's request on an established SA; NULL: none for that exchange type. */
