@@ -216,11 +216,11 @@ static enum sl_rc start(struct ike_xchg *x, struct sl_err *err)
             return SL_FAIL_MEM(err);
         x->child->replaces = c->id;
     } else {
-        struct sl_ts allowed[SL_TS_MAX];
-        size_t n;
+        struct sl_ts allowed[SL_TS_MAX], own[SL_TS_MAX];
+        size_t n, own_n;
         SL_TRY(child_allowed(sa, conf, allowed, &n, err));
-        if (!selectors_set(&x->offer_i, conf->local_ts, conf->local_ts_n) ||
-            !selectors_set(&x->offer_r, allowed, n))
+        SL_TRY(vip_selectors(sa, conf->local_ts, conf->local_ts_n, true, false, own, &own_n, err));
+        if (!selectors_set(&x->offer_i, own, own_n) || !selectors_set(&x->offer_r, allowed, n))
             return SL_FAIL_MEM(err);
         c->state = CHILD_ASKED;
     }
@@ -414,12 +414,12 @@ static enum sl_rc try_child(struct ike_xchg *x, const struct v1_sa *offer,
                             const struct sl_ts *r, struct v1_esp_choice *choice, struct sl_err *err)
 {
     struct ike_isa *sa = x->sa;
-    struct sl_ts allowed[SL_TS_MAX];
-    size_t n;
+    struct sl_ts allowed[SL_TS_MAX], own[SL_TS_MAX];
+    size_t n, own_n;
     SL_TRY(child_allowed(sa, conf, allowed, &n, err));
+    SL_TRY(vip_selectors(sa, conf->local_ts, conf->local_ts_n, true, false, own, &own_n, err));
     /* SPEC RFC2409-5.5 MUST: what policy does not allow is refused; there is no narrowing */
-    if (!ike_ts_within(i, 1, allowed, n) ||
-        !ike_ts_within(r, 1, conf->local_ts, conf->local_ts_n)) {
+    if (!ike_ts_within(i, 1, allowed, n) || !ike_ts_within(r, 1, own, own_n)) {
         char a[160], b[160];
         return SL_FAIL(
             err, SL_IKE_TS_UNACCEPTABLE,
