@@ -41,6 +41,9 @@ enum sl_ke { /* transform type 4 */
              SL_KE_ECP384 = 20,
              SL_KE_ECP521 = 21,
              SL_KE_CURVE25519 = 31,
+             SL_KE_MLKEM512 = 35, /* where libcrypto has them (OpenSSL 3.5), found at run time */
+             SL_KE_MLKEM768 = 36,
+             SL_KE_MLKEM1024 = 37,
 };
 
 /* How packets and SK payloads are protected: an AEAD, or a cipher with a MAC. */
@@ -109,8 +112,10 @@ SL_MUST_USE enum sl_rc sl_prf_psk_auth(enum sl_prf prf, struct sl_bytes secret,
 /* ---- key exchange ------------------------------------------------------------------------------ */
 /* A private value of one group. May be moved between threads, used by one at a time. */
 struct sl_kex;
-bool sl_ke_supported(enum sl_ke group);
-size_t sl_ke_public_len(enum sl_ke group);
+bool sl_ke_supported(enum sl_ke group); /* here and now: ML-KEM depends on libcrypto */
+/* A method of encapsulation: the responder's value is made from the initiator's (FIPS 203). */
+bool sl_ke_is_kem(enum sl_ke group);
+size_t sl_ke_public_len(enum sl_ke group); /* of the initiator's value */
 /* Text of an algorithm for messages: "curve25519", "modp2048"; "group 99" for the unknown. */
 const char *sl_ke_text(enum sl_ke group);
 SL_MUST_USE enum sl_rc sl_kex_new(struct sl_kex **out, enum sl_ke group, struct sl_err *err);
@@ -118,7 +123,17 @@ void sl_kex_free(struct sl_kex *k);
 SL_AUTO_DEFINE(sl_kex)
 enum sl_ke sl_kex_group(const struct sl_kex *k);
 struct sl_bytes sl_kex_public(const struct sl_kex *k); /* as in the KE payload; lent */
-/* Checks the peer's value (RFC 6989) and derives g^ir; *shared must be empty. */
+/*
+ * The responder's step: its value and the shared secret from the initiator's value; for a KEM the
+ * only way to either. *shared must be empty.
+ */
+SL_MUST_USE enum sl_rc sl_kex_respond(struct sl_kex **out, enum sl_ke group,
+                                      struct sl_bytes peer_public, struct sl_secret *shared,
+                                      struct sl_err *err);
+/*
+ * Checks the peer's value (RFC 6989) and derives g^ir; for a KEM the initiator's decapsulation.
+ * *shared must be empty.
+ */
 SL_MUST_USE enum sl_rc sl_kex_derive(struct sl_kex *k, struct sl_bytes peer_public,
                                      struct sl_secret *shared, struct sl_err *err);
 
