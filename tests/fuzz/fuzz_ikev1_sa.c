@@ -10,12 +10,16 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static const struct sl_conf_ike_proposal ike[] = {
-    { { SL_ENCR_AES_CBC, 256, SL_INTEG_HMAC_SHA2_256_128 }, SL_PRF_HMAC_SHA2_256, SL_KE_MODP2048 },
-    { { SL_ENCR_AES_CBC, 128, SL_INTEG_HMAC_SHA2_384_192 }, SL_PRF_HMAC_SHA2_384, SL_KE_ECP256 },
+    { .suite = { SL_ENCR_AES_CBC, 256, SL_INTEG_HMAC_SHA2_256_128 },
+      .prf = SL_PRF_HMAC_SHA2_256,
+      .ke = SL_KE_MODP2048 },
+    { .suite = { SL_ENCR_AES_CBC, 128, SL_INTEG_HMAC_SHA2_384_192 },
+      .prf = SL_PRF_HMAC_SHA2_384,
+      .ke = SL_KE_ECP256 },
 };
 static const struct sl_conf_esp_proposal esp[] = {
-    { { SL_ENCR_AES_CBC, 256, SL_INTEG_HMAC_SHA2_256_128 }, SL_KE_MODP2048 },
-    { { SL_ENCR_AES_GCM_16, 128, SL_INTEG_NONE }, SL_KE_NONE },
+    { .suite = { SL_ENCR_AES_CBC, 256, SL_INTEG_HMAC_SHA2_256_128 }, .ke = SL_KE_MODP2048 },
+    { .suite = { SL_ENCR_AES_GCM_16, 128, SL_INTEG_NONE }, .ke = SL_KE_NONE },
 };
 static const uint16_t auth[] = { V1_AUTH_RSA_SIG, V1_AUTH_PSK };
 

@@ -18,16 +18,20 @@ static struct sl_buf buf;
         SL_ENCR_AES_CBC, (bits), SL_INTEG_HMAC_SHA2_##hash \
     }
 static const struct sl_conf_ike_proposal ike[] = {
-    { { SL_ENCR_AES_GCM_16, 128, SL_INTEG_NONE }, SL_PRF_HMAC_SHA2_256, SL_KE_CURVE25519 },
-    { AES(256, 256_128), SL_PRF_HMAC_SHA2_256, SL_KE_MODP2048 },
-    { AES(128, 384_192), SL_PRF_HMAC_SHA2_384, SL_KE_ECP256 },
-    { AES(128, 256_128), SL_PRF_HMAC_SHA2_512, SL_KE_ECP256 }, /* two hashes: not in IKEv1 */
+    { .suite = { SL_ENCR_AES_GCM_16, 128, SL_INTEG_NONE },
+      .prf = SL_PRF_HMAC_SHA2_256,
+      .ke = SL_KE_CURVE25519 },
+    { .suite = AES(256, 256_128), .prf = SL_PRF_HMAC_SHA2_256, .ke = SL_KE_MODP2048 },
+    { .suite = AES(128, 384_192), .prf = SL_PRF_HMAC_SHA2_384, .ke = SL_KE_ECP256 },
+    { .suite = AES(128, 256_128),
+      .prf = SL_PRF_HMAC_SHA2_512,
+      .ke = SL_KE_ECP256 }, /* two hashes: not in IKEv1 */
 };
 static const struct sl_conf_esp_proposal esp[] = {
-    { { SL_ENCR_CHACHA20_POLY1305, 256, SL_INTEG_NONE }, SL_KE_ECP256 },
-    { AES(256, 512_256), SL_KE_MODP2048 },
-    { { SL_ENCR_AES_GCM_16, 256, SL_INTEG_NONE }, SL_KE_MODP2048 },
-    { AES(128, 256_128), SL_KE_NONE },
+    { .suite = { SL_ENCR_CHACHA20_POLY1305, 256, SL_INTEG_NONE }, .ke = SL_KE_ECP256 },
+    { .suite = AES(256, 512_256), .ke = SL_KE_MODP2048 },
+    { .suite = { SL_ENCR_AES_GCM_16, 256, SL_INTEG_NONE }, .ke = SL_KE_MODP2048 },
+    { .suite = AES(128, 256_128), .ke = SL_KE_NONE },
 };
 static const uint16_t rsa[] = { V1_AUTH_RSA_SIG }, psk[] = { V1_AUTH_PSK };
 static const uint16_t both[] = { V1_AUTH_ECDSA_256, V1_AUTH_PSK };
@@ -96,6 +100,13 @@ START_TEST(phase_1_without_a_usable_proposal_says_why)
     c = begin();
     ck_rc(v1_put_sa_ike(&c, ike + 3, 1, psk, 1, 60, &err), SL_IKE_NO_PROPOSAL, &err);
     ck_assert_ptr_nonnull(strstr(err.text, "one hash"));
+    struct sl_conf_ike_proposal added = ike[1];
+    added.add.ke[2] = SL_KE_ECP384; /* more key exchanges (RFC 9370): not in IKEv1 */
+    c = begin();
+    ck_rc(v1_put_sa_ike(&c, &added, 1, psk, 1, 60, &err), SL_IKE_NO_PROPOSAL, &err);
+    added.add.may_skip = 4;
+    c = begin();
+    ck_ok(v1_put_sa_ike(&c, &added, 1, psk, 1, 60, &err), &err);
     offer_ike(psk, 1, 60);
     ck_rc(v1_sa_select_ike(&choice, &sa, ike, 1, psk, 1, IKE_PREFER_PEER, &err), SL_IKE_NO_PROPOSAL,
           &err);
