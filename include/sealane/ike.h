@@ -33,7 +33,7 @@ enum sl_ike_action_type {
 /* Work for a worker thread: owned by the action until answered. Run with sl_ke_job_run anywhere. */
 struct sl_ke_job {
     enum sl_ke group;
-    struct sl_kex *kex;        /* NULL: generate first */
+    struct sl_kex *kex;        /* NULL: generate first, as responder where there is peer_public */
     struct sl_buf peer_public; /* empty: generate only */
     struct sl_secret shared;   /* out */
     enum sl_rc rc;             /* out */
@@ -160,6 +160,8 @@ struct sl_ike_sa_info {
     enum sl_ke ke;
     int64_t established_ns, rekey_ns, expire_ns; /* core time; 0: not yet */
     uint64_t record;                             /* audit record of the acceptance */
+    const struct sl_virtual *vip;                /* addresses; NULL: none */
+    bool vip_ours;                               /* the peer gave them to us, else we to it */
     const char *tag;                             /* granted by the decision; "": none */
 };
 struct sl_child_info {

@@ -3,6 +3,8 @@
  * type it is, so that a key that is added to the table is compared without a word here; what a change
  * of it does is found in the lists below, and the default of each section is the cautious one.
  */
+#include "sealane/config_diff.h"
+
 #include "src/base/config_impl.h"
 
 #include <stdio.h>
@@ -110,25 +112,31 @@ static bool same_suite(const struct sl_suite *a, const struct sl_suite *b)
     return a->encr == b->encr && a->key_bits == b->key_bits && a->integ == b->integ;
 }
 
+static bool same_addke(const struct sl_conf_addke *a, const struct sl_conf_addke *b)
+{
+    return a->may_skip == b->may_skip && !memcmp(a->ke, b->ke, sizeof(a->ke));
+}
+
 static bool same_element(enum conf_type type, const void *a, const void *b)
 {
-    if (type == CONF_TS_LIST)
+    if (type == CONF_TS_LIST || type == CONF_TS_DYNAMIC)
         return sl_ts_eq(a, b);
     if (type == CONF_IKE) {
         const struct sl_conf_ike_proposal *x = a, *y = b;
-        return same_suite(&x->suite, &y->suite) && x->prf == y->prf && x->ke == y->ke;
+        return same_suite(&x->suite, &y->suite) && x->prf == y->prf && x->ke == y->ke &&
+               same_addke(&x->add, &y->add);
     }
     const struct sl_conf_esp_proposal *x = a, *y = b;
-    return same_suite(&x->suite, &y->suite) && x->ke == y->ke;
+    return same_suite(&x->suite, &y->suite) && x->ke == y->ke && same_addke(&x->add, &y->add);
 }
 
 static bool same_values(const struct conf_key *key, const void *a, const void *b)
 {
     const char *x, *y;
     size_t n, m;
-    size_t size = key->type == CONF_TS_LIST ? sizeof(struct sl_ts)
-                  : key->type == CONF_IKE   ? sizeof(struct sl_conf_ike_proposal)
-                                            : sizeof(struct sl_conf_esp_proposal);
+    size_t size = key->type == CONF_TS_LIST || key->type == CONF_TS_DYNAMIC ? sizeof(struct sl_ts)
+                  : key->type == CONF_IKE ? sizeof(struct sl_conf_ike_proposal)
+                                          : sizeof(struct sl_conf_esp_proposal);
     memcpy(&x, (const char *)a + key->offset, sizeof(x));
     memcpy(&y, (const char *)b + key->offset, sizeof(y));
     memcpy(&n, (const char *)a + key->count_offset, sizeof(n));
@@ -166,8 +174,12 @@ static bool same_value(const struct conf_key *key, const void *a, const void *b)
     case CONF_ATTRS:
     case CONF_REWRITES:
     case CONF_PREFIXES:
+    case CONF_POOL:
+    case CONF_IPS:
+    case CONF_STATICS:
         return same_strings(x, y);
     case CONF_TS_LIST:
+    case CONF_TS_DYNAMIC:
     case CONF_IKE:
     case CONF_ESP:
         return same_values(key, a, b);
@@ -257,9 +269,12 @@ static bool compare_kind(struct sl_config_diff *d, enum conf_kind kind, const vo
     size_t n, m, size;
     const char *old = conf_sections(kind, a, &n, &size);
     const char *fresh = conf_sections(kind, b, &m, &size);
-    /* a section of its own can always come or go; a child's SAs end with it */
+    /* a connection and a child take their SAs with them; leases stand in the pools of the start */
     enum sl_config_effect gone =
         kind == CONF_connection || kind == CONF_child ? SL_CONFIG_SAS : SL_CONFIG_LIVE;
+    enum sl_config_effect come = SL_CONFIG_LIVE;
+    if (kind == CONF_pool)
+        gone = come = SL_CONFIG_RESTART;
     bool ok = true, moved = false;
     const char *last = NULL;
     for (size_t i = 0; ok && i < n; i++) {
@@ -272,7 +287,7 @@ static bool compare_kind(struct sl_config_diff *d, enum conf_kind kind, const vo
         const struct place at = { connection, name };
         const char *was = find(old, n, size, i, name);
         if (!was) {
-            ok = add(d, SL_CONFIG_ADDED, SL_CONFIG_LIVE, kind, "", &at);
+            ok = add(d, SL_CONFIG_ADDED, come, kind, "", &at);
             continue;
         }
         moved = moved || (last && was < last);

@@ -188,7 +188,8 @@ static void repeat_response(struct ike_isa *sa, const struct ike_message *m,
     SL_AUTO_BUF plain = { 0 };
     enum ike_opened what;
     uint8_t first;
-    const bool authentic = ike_sk_open(&what, &sa->rx, m, &ra, &plain, &first, NULL) == SL_OK;
+    struct ike_sk *rx = sa->rx_before.cipher ? &sa->rx_before : &sa->rx;
+    const bool authentic = ike_sk_open(&what, rx, m, &ra, &plain, &first, NULL) == SL_OK;
     ike_reassembly_clear(&ra);
     if (!authentic) {
         sa->ike->stats.integrity++;
@@ -203,8 +204,11 @@ static struct ike_xchg *exchange_for(struct ike_isa *sa, const struct ike_hdr *h
 {
     if (ike_hdr_is_response(h))
         return sa->out && sa->out->state == sa->out->sent_state ? sa->out : NULL;
-    if (sa->state == ISA_SETUP)
-        return sa->in && sa->in->state == R_INIT_DONE && h->exchange == IKE_AUTH ? sa->in : NULL;
+    if (sa->state == ISA_SETUP) {
+        struct ike_xchg *in = sa->in && sa->in->state == R_INIT_DONE ? sa->in : NULL;
+        const bool more = in && in->table == &ike_intermediate_responder;
+        return in && h->exchange == (more ? IKE_INTERMEDIATE : IKE_AUTH) ? in : NULL;
+    }
     const struct ike_table *table = ike_responder_table(sa, h->exchange);
     if (!table || sa->in)
         return NULL;
@@ -212,21 +216,6 @@ static struct ike_xchg *exchange_for(struct ike_isa *sa, const struct ike_hdr *h
     if (x)
         x->table = table;
     return x;
-}
-
-/* Which exchange type a response must have is given by our request; the header could say another. */
-static uint8_t expected_type(const struct ike_xchg *x)
-{
-    switch (x->state) {
-    case I_INIT_SENT:
-        return IKE_SA_INIT;
-    case I_AUTH_SENT:
-        return IKE_AUTH;
-    case C_SENT:
-        return IKE_CREATE_CHILD_SA;
-    default:
-        return IKE_INFORMATIONAL;
-    }
 }
 
 static void read_failed(struct ike_xchg *x, enum sl_rc rc, const struct sl_err *err,
@@ -278,15 +267,17 @@ static void protected_message(struct ike_isa *sa, const struct ike_message *m,
     sa->reply_local = *local;
     sa->reply_remote = *remote;
     struct ike_xchg *x = exchange_for(sa, &m->hdr);
-    if (!x || (response && m->hdr.exchange != expected_type(x))) {
+    if (!x || (response && m->hdr.exchange != x->sent_type)) {
         sl_buf_wipe(&plain);
         return;
     }
     sl_buf_wipe(&x->plain);
     x->plain = plain;
     plain = (struct sl_buf){ 0 };
-    if (!response)
+    if (!response) {
         ike_window_begin(&sa->win);
+        ike_sk_clear(&sa->rx_before); /* the peer has the new keys */
+    }
     rc = ike_payloads_read(&x->list, first, sl_buf_bytes(&x->plain), &err);
     if (rc != SL_OK)
         read_failed(x, rc, &err, &m->hdr);
@@ -596,6 +587,10 @@ void sl_ike_list(const struct sl_ike *ike,
             .rekey_ns = shown(sa->rekey_ns),
             .expire_ns = shown(sa->expire_ns),
             .record = sa->record,
+            .vip = sa->grant && (sa->grant->vip.addr[0].family || sa->grant->vip.addr[1].family)
+                       ? &sa->grant->vip
+                       : NULL,
+            .vip_ours = sa->began,
             .tag = sa->grant ? sa->grant->tag : "",
         };
         memcpy(i.spi_i, sa->spi_i, IKE_SPI_LEN);

@@ -86,6 +86,7 @@ void isa_free(struct ike_isa *sa)
     ike_keys_clear(&sa->keys);
     ike_sk_clear(&sa->tx);
     ike_sk_clear(&sa->rx);
+    ike_sk_clear(&sa->rx_before);
     ike_window_clear(&sa->win);
     ike_reassembly_clear(&sa->ra_request);
     ike_reassembly_clear(&sa->ra_response);
@@ -211,10 +212,10 @@ void isa_up(struct ike_isa *sa, bool only)
         if (end < sa->expire_ns)
             sa->expire_ns = end;
     }
-    char suite[SL_SUITE_TEXT], peer[SL_ID_TEXT];
+    char suite[SL_SUITE_TEXT], peer[SL_ID_TEXT], ke[IKE_KE_TEXT];
     ike_event(ike, SL_IKE_EV_IKE_UP, sa, NULL, SL_OK, "%s as %s, %s, %s%s",
               sl_id_text(peer, &sa->id_remote), sa->initiator ? "initiator" : "responder",
-              sl_suite_text(suite, &sa->suite), sl_ke_text(sa->ke),
+              sl_suite_text(suite, &sa->suite), ike_ke_text(ke, sa->ke, &sa->add),
               sa->nat_local || sa->nat_remote ? ", NAT between" : "");
     conn_worked(sa->conn);
     if (sa->replaces) {

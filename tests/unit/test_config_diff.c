@@ -1,5 +1,5 @@
 /* What differs between two configurations: every key of the table is noticed when it changes. */
-#include "sealane/config.h"
+#include "sealane/config_diff.h"
 #include "support/support.h"
 
 #include <stdio.h>
@@ -33,6 +33,10 @@ static const struct sample samples[] = {
     { "directory", "enabled_filter", "", "\"(a=b)\"", "\"(a=c)\"" },
     { "directory", "disabled_attr", "", "\"a=b\"", "\"a=c\"" },
     { "rule", "method", "", "cert", "psk" },
+    { "rule", "grant_pool", "", "w", "w2" },
+    { "pool", "split_dns", "", "a.example", "b.example" },
+    { "connection", "pools", "", "w", "w2" },
+    { "connection", "virtual_ip", "", "\"4\"", "\"6\"" },
     { "connection", "remote", "", "192.0.2.1", "192.0.2.2" },
     { "connection", "local", "", "192.0.2.3", "192.0.2.4" },
     { "connection", "identity", "", "i", "i2" },
@@ -73,6 +77,10 @@ static const struct sample samples[] = {
     { "", "", "IPv6 address", "\"2001:db8::1\"", "\"2001:db8::2\"" },
     { "", "", "identity", "\"dns:a\"", "\"dns:b\"" },
     { "", "", "selector", "10.0.0.0/8", "10.0.0.0/9" },
+    { "", "", "list of selectors, or dynamic", "10.0.0.0/8", "{ 10.0.0.0/9, 10.128.0.0/9 }" },
+    { "", "", "list of prefixes and ranges", "10.9.0.0/24", "10.8.0.0/24" },
+    { "", "", "list of addresses", "192.0.2.1", "192.0.2.2" },
+    { "", "", "list of IDENTITY=ADDRESS", "\"dns:a=10.9.0.7\"", "\"dns:a=10.9.0.8\"" },
     { "", "", "list of selectors", "10.0.0.0/8", "{ 10.0.0.0/9, 10.128.0.0/9 }" },
 };
 
@@ -129,6 +137,8 @@ static const char around[] = "scep s { url = \"http://s/\" }\n"
                              "trust t { anchor = /t.pem }\n"
                              "trust t2 { anchor = /t.pem }\n"
                              "psk p { file = /p }\n"
+                             "pool w { addresses = 10.7.0.0/24 }\n"
+                             "pool w2 { addresses = 10.6.0.0/24 }\n"
                              "directory d { type = ldif file = /d filter = \"(cn=%{id})\" }\n"
                              "directory d2 { type = ldif file = /d filter = \"(cn=%{id})\" }\n";
 
@@ -142,6 +152,7 @@ static const struct own needs[] = {
     { "identity", "", "subject = \"CN=x\"" },
     { "identity", "", "scep = s" },
     { "psk", "", "file = /x" },
+    { "pool", "", "addresses = 10.9.0.0/24" },
     { "directory", "", "type = ldap" },
     { "directory", "", "filter = \"(cn=%{id})\"" },
     { "directory", "", "base = \"dc=x\"" },
@@ -152,6 +163,7 @@ static const struct own needs[] = {
     { "connection", "", "remote = 192.0.2.1" },
     { "child", "", "local_ts = 10.1.0.0/16" },
     { "child", "", "remote_ts = 10.2.0.0/16" },
+    { "pool", "split_dns", "dns = 192.0.2.1" },
     { "trust", "responder_cert", "responder = \"http://x/\"" },
     { "directory", "client_cert", "client_key = /x" },
     { "directory", "client_key", "client_cert = /x" },
