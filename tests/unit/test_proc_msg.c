@@ -115,8 +115,10 @@ START_TEST(address_messages_round_trip)
     struct msg_address a, a2;
     struct msg_lease l = { .ike_sa = 7, .addr = { { .family = 4, .b = { 10, 9, 0, 1 } } } }, l2;
     ck_assert(sl_addr_parse(&a.addr, "2001:db8::7"));
-    CHECK(MSG_ADDRESS_ADD, &a, &a2);
-    ck_assert(sl_addr_eq(&a.addr, &a2.addr));
+    {
+        CHECK(MSG_ADDRESS_ADD, &a, &a2);
+        ck_assert(sl_addr_eq(&a.addr, &a2.addr));
+    }
     CHECK(MSG_LEASE, &l, &l2);
     ck_assert_uint_eq(l2.ike_sa, 7);
     ck_assert(sl_addr_eq(&l.addr[0], &l2.addr[0]) && !l2.addr[1].family);
