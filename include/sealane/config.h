@@ -200,7 +200,7 @@ struct sl_conf_connection {
     struct sl_conf_strings pools;      /* server: from which peers get addresses */
     struct sl_conf_strings virtual_ip; /* client: what to ask for; see sl_conf_wishes */
     bool force_encap;                  /* UDP encapsulation though no NAT is seen; default false */
-    bool mobike;                       /* reserved for later; must be false */
+    bool mobike;                       /* RFC 4555; default true */
     bool fragmentation;                /* default true */
     uint16_t fragment_size;            /* IP datagram bytes, default 1280; IPv4 and IPv6 */
     bool send_certreq;                 /* default true */

@@ -354,8 +354,6 @@ static void check_connection(const struct here *h, const struct sl_conf_connecti
         VALUE(h, "virtual_ip", "expected 0.0.0.0 or 4, :: or 6, both, or an address");
     if (c->virtual_ip.n && sl_addr_is_any(&c->remote.addr))
         VALUE(h, "virtual_ip", "the connection has remote = any, so there is nobody to ask");
-    if (c->mobike)
-        VALUE(h, "mobike", "is not there yet; expected no");
     if (!c->child_n)
         conf_problem(
             h->x, SL_CONFIG_VALUE, h->s->line, h->s, NULL,

@@ -251,6 +251,7 @@ void isa_inherit(struct ike_isa *to, struct ike_isa *from)
     to->children_n += from->children_n;
     from->children_n = 0;
     to->want_liveness = false;
+    mobike_inherit(to, from);
     isa_touch(to);
     isa_touch(from);
 }
@@ -379,6 +380,7 @@ static void begin(struct ike_isa *sa, enum ike_xchg_kind kind, struct ike_child 
     case XCHG_DELETE_CHILD:
     case XCHG_DELETE_IKE:
     case XCHG_LIVENESS:
+    case XCHG_MOBIKE:
         x->table = &ike_info_initiator;
         break;
     case XCHG_SETUP:
@@ -428,6 +430,8 @@ static bool run_one(struct ike_isa *sa)
         begin(sa, XCHG_DELETE_IKE, NULL);
     } else if (sa->state != ISA_UP || peer_rekeys) {
         return false;
+    } else if (mobike_wants(sa)) {
+        begin(sa, XCHG_MOBIKE, NULL);
     } else if ((c = first_child(sa, wants_delete))) {
         begin(sa, XCHG_DELETE_CHILD, c);
     } else if (sa->want_rekey && !sa->in) {
@@ -487,7 +491,7 @@ static int64_t wishes_ns(const struct ike_isa *sa)
     int64_t at = INT64_MAX;
     if (sa->out || (sa->state != ISA_UP && sa->state != ISA_REKEYED))
         return at;
-    if (sa->want_delete || sa->want_rekey || sa->want_liveness)
+    if (sa->want_delete || sa->want_rekey || sa->want_liveness || mobike_wants(sa))
         at = sa->retry_ns;
     for (const struct ike_child *c = sa->children; c; c = c->next)
         if (wants_delete(c) || wants_rekey(c) || wants_making(c))
@@ -575,7 +579,7 @@ void isa_due(struct ike_isa *sa)
     }
     if (sa->state == ISA_DEAD || sa->state == ISA_CLOSED)
         return;
-    if (sa->win.tx_waiting && sa->win.tx_due_ns <= now) {
+    if (sa->win.tx_waiting && sa->win.tx_due_ns <= now && mobike_again(sa)) {
         const struct ike_retry retry = isa_retry(sa);
         if (!ike_window_again(&sa->win, &retry, &sa->ike->rng, now, sa->seen_ns)) {
             give_up(sa);

@@ -47,8 +47,7 @@ static void side(char *out, size_t cap, bool is_a, const struct world_side *s, b
              "%s"
              "%s"
              "connection ab {\n"
-             "  local = %s\n  remote = %s\n"
-             "%s"
+             "%s%s%s"
              "  id_local = \"dns:%s.example\"\n"
              "  id_remote = \"dns:%s.example\"\n"
              "  %s\n"
@@ -62,7 +61,12 @@ static void side(char *out, size_t cap, bool is_a, const struct world_side *s, b
                  : "trust lab {\n  anchor = { \"/none\" }\n}\n"
                    "identity a {\n  certificate = \"/none\"\n  key_file = \"/none\"\n}\n"
                    "identity b {\n  certificate = \"/none\"\n  key_file = \"/none\"\n}\n",
-             is_a ? WORLD_A : WORLD_B, is_a ? WORLD_B : WORLD_A,
+             strstr(s->connection, "local = ") ? ""
+             : is_a                            ? "  local = " WORLD_A "\n"
+                                               : "  local = " WORLD_B "\n",
+             strstr(s->connection, "remote = ") ? ""
+             : is_a                             ? "  remote = " WORLD_B "\n"
+                                                : "  remote = " WORLD_A "\n",
              psk    ? "  auth = psk\n  psk = psk\n"
              : is_a ? "  identity = a\n  trust = lab\n"
                     : "  identity = b\n  trust = lab\n",

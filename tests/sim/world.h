@@ -22,7 +22,10 @@ struct world {
     void *spoil_ctx;
 };
 
-/* Lines for the connection and the child of one side; "" for the defaults. */
+/*
+ * Lines for the connection and the child of one side; "" for the defaults. "local = " or "remote = "
+ * in the connection's stands for the usual address.
+ */
 struct world_side {
     const char *ike, *connection, *child;
 };

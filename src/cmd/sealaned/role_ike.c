@@ -6,6 +6,8 @@
  */
 #include "src/cmd/sealaned/role_ike.h"
 
+#include "src/cmd/sealaned/ike_addresses.h"
+
 #include "sealane/time.h"
 
 #include <stdlib.h>
@@ -176,6 +178,26 @@ static void on_identity(void *ctx, struct chan *c, struct chan_msg *m)
     ike_drain(r);
 }
 
+/* A new identity does not know which addresses are in use. */
+static void tell_lease(void *ctx, const struct sl_ike_sa_info *i)
+{
+    static struct msg_lease m; /* large; loop thread only */
+    if (!i->vip || i->vip_ours)
+        return;
+    m = (struct msg_lease){ .ike_sa = i->id,
+                            .id = i->id_remote,
+                            .addr = { i->vip->addr[0], i->vip->addr[1] } };
+    (void)tell(ctx, PROC_IDENTITY, MSG_LEASE, &m);
+}
+
+static void on_identity_linked(void *ctx, struct chan *c, bool linked)
+{
+    struct role_ike *r = ctx;
+    (void)c;
+    if (linked)
+        sl_ike_list(r->ike, tell_lease, NULL, r);
+}
+
 static void on_esp(void *ctx, struct chan *c, struct chan_msg *m)
 {
     struct role_ike *r = ctx;
@@ -288,6 +310,13 @@ static void on_shutdown(struct proc_role *p, void *ctx)
     stop_when_told(r);
 }
 
+static void on_addresses(void *ctx, const struct sl_addr *v, size_t n)
+{
+    struct role_ike *r = ctx;
+    sl_ike_addresses(r->ike, sl_clock_mono_ns(), v, n);
+    ike_drain(r);
+}
+
 static enum sl_rc begin(struct role_ike *r, struct sl_err *err)
 {
     SL_TRY(sl_ike_new(&r->ike, r->p->config, &sl_rng_system, sl_clock_mono_ns(), err));
@@ -296,6 +325,9 @@ static enum sl_rc begin(struct role_ike *r, struct sl_err *err)
     if (!r->timer || !r->done)
         return SL_FAIL_MEM(err);
     SL_TRY(ike_workers_start(r, err));
+    const int rtnl = proc_fd_take(r->p, "rtnl");
+    if (rtnl >= 0)
+        SL_TRY(ike_addresses_new(&r->addresses, r->p->base, rtnl, on_addresses, r, err));
     return ike_sockets_open(r, err);
 }
 
@@ -308,6 +340,7 @@ static void event_end(struct event *e)
 static void end(struct role_ike *r)
 {
     ike_workers_stop(r);
+    ike_addresses_free(r->addresses);
     event_end(r->timer);
     event_end(r->done);
     event_end(r->stop);
@@ -337,8 +370,9 @@ int role_ike(struct proc_role *p)
     p->on_shutdown = on_shutdown;
     int status = 1;
     if (begin(&r, &err) == SL_OK) {
-        chan_handle(p->link[PROC_IDENTITY],
-                    &(struct chan_handler){ .message = on_identity, .ctx = &r });
+        chan_handle(p->link[PROC_IDENTITY], &(struct chan_handler){ .message = on_identity,
+                                                                    .linked = on_identity_linked,
+                                                                    .ctx = &r });
         chan_handle(p->link[PROC_ESP], &(struct chan_handler){
                                            .message = on_esp, .linked = on_esp_linked, .ctx = &r });
         proc_control(p, ike_verbs, ike_verbs_n);

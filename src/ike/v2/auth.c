@@ -296,6 +296,7 @@ static enum sl_rc request_out(struct ike_xchg *x, struct sl_err *err)
     ike_put_id(&c, IKE_P_IDi, &sa->id_local);
     put_certs(&c, x);
     put_staples(&c, x);
+    mobike_offer(&c, sa);
     if (alone(sa))
         ike_put_notify(&c, IKE_N_INITIAL_CONTACT, sl_bytes(NULL, 0));
     const struct sl_bytes anchors = anchor_hashes(sa->ike, conf->trust);
@@ -327,6 +328,7 @@ static enum sl_rc response_in(struct ike_xchg *x, struct sl_err *err)
     SL_TRY(read_auth(x, &claim, scratch, err));
     if (!method_fits(conf, claim.method))
         return wrong_method(conf, claim.method, err);
+    mobike_take(x);
     return ask_decision(x, &claim, err);
 }
 
@@ -547,6 +549,7 @@ static enum sl_rc request_in(struct ike_xchg *x, struct sl_err *err)
     x->setup->initial_contact = ike_notify_find(&x->list, IKE_N_INITIAL_CONTACT, &n);
     SL_TRY(certreqs_take(x->setup, &x->list, err));
     SL_TRY(cfg_request_read(x, err));
+    mobike_take(x);
     return ask_decision(x, &claim, err);
 }
 
@@ -608,6 +611,7 @@ static enum sl_rc response_out(struct ike_xchg *x, struct sl_err *err)
     put_staples(&c, x);
     ike_put_auth(&c, x->setup->auth.method, sl_buf_bytes(&x->setup->ours_sig));
     put_cfg_reply(&c, x);
+    mobike_accept(&c, sa);
     SL_TRY(answer_child(x, &c, &no_child));
     struct ike_datagrams d = { 0 };
     SL_TRY(xchg_seal_response(x, IKE_AUTH, &c, &buf, &d, err));
