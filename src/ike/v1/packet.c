@@ -394,6 +394,16 @@ static void lost(struct ike_xchg *x, bool message)
     x->v1->table->fail(x, SL_NO_MEMORY, &err);
 }
 
+/*
+ * A message that fits no row, or that phase 1 finds malformed before anything proves whose it is, may
+ * be anybody's: it changes nothing, and the peer's own can still come.
+ */
+static bool disbelieved(const struct ike_xchg *x, const struct v1_step *s, enum sl_rc rc)
+{
+    return rc != SL_OK &&
+           (!s || (x->kind == XCHG_SETUP && rc == SL_IKE_MALFORMED && x->v1->state != V1_NEW));
+}
+
 void v1_event(struct ike_xchg *x, uint16_t on, bool message)
 {
     struct ike_isa *sa = x->sa;
@@ -407,6 +417,11 @@ void v1_event(struct ike_xchg *x, uint16_t on, bool message)
         }
         if (rc == IKE_IGNORED)
             return;
+        if (message && disbelieved(x, s, rc)) {
+            if (x->kind == XCHG_SETUP && x->v1->state != V1_NEW)
+                v1_doubt(sa, rc, sl_err_text(&err));
+            return;
+        }
         if (rc != SL_OK) {
             x->v1->table->fail(x, rc, &err);
             return;
