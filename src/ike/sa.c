@@ -63,7 +63,6 @@ void isa_free(struct ike_isa *sa)
     struct sl_ike *ike = sa->ike;
     xchg_free(sa->out);
     xchg_free(sa->in);
-    v1_isa_clear(sa);
     while (sa->children)
         child_end(sa->children, sa->end_rc ? sa->end_rc : SL_IKE_DELETED, false);
     if (sa->touched) { /* child_end asks for a look that is no longer needed */
@@ -84,6 +83,7 @@ void isa_free(struct ike_isa *sa)
         ike->sas = sa->next;
     if (sa->next)
         sa->next->prev = sa->prev;
+    v1_isa_clear(sa);
     ike_keys_clear(&sa->keys);
     ike_sk_clear(&sa->tx);
     ike_sk_clear(&sa->rx);
