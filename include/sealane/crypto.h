@@ -41,6 +41,9 @@ enum sl_ke { /* transform type 4 */
              SL_KE_ECP384 = 20,
              SL_KE_ECP521 = 21,
              SL_KE_CURVE25519 = 31,
+             SL_KE_MLKEM512 = 35, /* where libcrypto has them (OpenSSL 3.5), found at run time */
+             SL_KE_MLKEM768 = 36,
+             SL_KE_MLKEM1024 = 37,
 };
 
 /* How packets and SK payloads are protected: an AEAD, or a cipher with a MAC. */
@@ -85,6 +88,13 @@ SL_MUST_USE bool sl_cipher_open(struct sl_cipher *c, struct sl_bytes aad, const 
                                 uint8_t *data, size_t len, struct sl_bytes mac_tail,
                                 const uint8_t *icv);
 
+/*
+ * AES-CBC alone, in place, whole blocks; key of 16, 24 or 32 bytes. For IKEv1 messages, whose
+ * integrity is a matter of their payloads.
+ */
+SL_MUST_USE enum sl_rc sl_cbc(bool seal, struct sl_bytes key, const uint8_t iv[16], uint8_t *data,
+                              size_t len, struct sl_err *err);
+
 /* ---- PRF (RFC 7296 2.13, 2.14; RFC 4868) ----------------------------------------------------- */
 #define SL_PRF_MAX 64
 size_t sl_prf_len(enum sl_prf prf); /* output and preferred key length; 0: not supported */
@@ -102,8 +112,10 @@ SL_MUST_USE enum sl_rc sl_prf_psk_auth(enum sl_prf prf, struct sl_bytes secret,
 /* ---- key exchange ------------------------------------------------------------------------------ */
 /* A private value of one group. May be moved between threads, used by one at a time. */
 struct sl_kex;
-bool sl_ke_supported(enum sl_ke group);
-size_t sl_ke_public_len(enum sl_ke group);
+bool sl_ke_supported(enum sl_ke group); /* here and now: ML-KEM depends on libcrypto */
+/* A method of encapsulation: the responder's value is made from the initiator's (FIPS 203). */
+bool sl_ke_is_kem(enum sl_ke group);
+size_t sl_ke_public_len(enum sl_ke group); /* of the initiator's value */
 /* Text of an algorithm for messages: "curve25519", "modp2048"; "group 99" for the unknown. */
 const char *sl_ke_text(enum sl_ke group);
 SL_MUST_USE enum sl_rc sl_kex_new(struct sl_kex **out, enum sl_ke group, struct sl_err *err);
@@ -111,7 +123,17 @@ void sl_kex_free(struct sl_kex *k);
 SL_AUTO_DEFINE(sl_kex)
 enum sl_ke sl_kex_group(const struct sl_kex *k);
 struct sl_bytes sl_kex_public(const struct sl_kex *k); /* as in the KE payload; lent */
-/* Checks the peer's value (RFC 6989) and derives g^ir; *shared must be empty. */
+/*
+ * The responder's step: its value and the shared secret from the initiator's value; for a KEM the
+ * only way to either. *shared must be empty.
+ */
+SL_MUST_USE enum sl_rc sl_kex_respond(struct sl_kex **out, enum sl_ke group,
+                                      struct sl_bytes peer_public, struct sl_secret *shared,
+                                      struct sl_err *err);
+/*
+ * Checks the peer's value (RFC 6989) and derives g^ir; for a KEM the initiator's decapsulation.
+ * *shared must be empty.
+ */
 SL_MUST_USE enum sl_rc sl_kex_derive(struct sl_kex *k, struct sl_bytes peer_public,
                                      struct sl_secret *shared, struct sl_err *err);
 
@@ -130,6 +152,12 @@ enum sl_sig {
     SL_SIG_ECDSA_SHA512,
     SL_SIG_ED25519,
     SL_SIG_RSA_PKCS1_SHA1, /* only ever verified or made under an explicit legacy option */
+    /*
+     * IKEv1 only: the data is a hash of 32, 48 or 64 bytes that the exchange has made, and is signed
+     * as it is: PKCS#1 v1.5 padding with no DigestInfo (RFC 2409 5.1); ECDSA as r | s (RFC 4754 7).
+     */
+    SL_SIG_RSA_PKCS1_RAW,
+    SL_SIG_ECDSA_RAW,
     SL_SIG_COUNT
 };
 const char *sl_sig_text(enum sl_sig sig); /* "rsa-pss-sha256" */

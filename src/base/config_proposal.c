@@ -38,6 +38,9 @@ static const struct word {
     { "ecp521", P_KE, SL_KE_ECP521, 0, NULL },
     { "curve25519", P_KE, SL_KE_CURVE25519, 0, NULL },
     { "x25519", P_KE, SL_KE_CURVE25519, 0, NULL },
+    { "mlkem512", P_KE, SL_KE_MLKEM512, 0, NULL },
+    { "mlkem768", P_KE, SL_KE_MLKEM768, 0, NULL },
+    { "mlkem1024", P_KE, SL_KE_MLKEM1024, 0, NULL },
     { "3des", P_WEAK, 0, 0, "its 64-bit blocks repeat after some gigabytes; use aes128gcm16" },
     { "des", P_WEAK, 0, 0, "its 56-bit keys are found by trying; use aes128gcm16" },
     { "blowfish", P_WEAK, 0, 0, "its 64-bit blocks repeat after some gigabytes; use aes128gcm16" },
@@ -63,6 +66,8 @@ static const struct word {
 
 struct parts {
     const struct word *w[P_WEAK];
+    struct sl_conf_addke add;
+    uint8_t add_named; /* bit i: there was a word ke<i+1>_ other than none */
 };
 
 static const struct word *find(const char *name)
@@ -73,10 +78,91 @@ static const struct word *find(const char *name)
     return NULL;
 }
 
+static void say_unknown(const char *name, bool key_exchange, char *why, size_t cap)
+{
+    char shown[64];
+    struct sl_nearest near = { .word = name };
+    sl_printable(shown, sizeof(shown), sl_str(name));
+    for (size_t i = 0; i < SL_ARRAY_LEN(words); i++)
+        if (words[i].part == P_KE || (!key_exchange && words[i].part != P_WEAK))
+            sl_nearest_try(&near, words[i].name);
+    if (near.best)
+        snprintf(why, cap, "unknown algorithm \"%s\"; nearest: \"%s\"", shown, near.best);
+    else
+        snprintf(why, cap, "unknown algorithm \"%s\"", shown);
+}
+
+/* "ke1_" to "ke7_" before a key exchange: its index, from 0; -1: it is another word. */
+static int additional(const char *name)
+{
+    if (strncmp(name, "ke", 2) != 0 || name[2] < '1' || name[2] > '0' + SL_ADDKE_MAX ||
+        name[3] != '_')
+        return -1;
+    return name[2] - '1';
+}
+
+static bool add_additional(struct parts *out, const char *name, char *why, size_t cap)
+{
+    const int i = additional(name);
+    const unsigned bit = 1U << i;
+    name += 4;
+    if (strcmp(name, "none") == 0) {
+        out->add.may_skip = (uint8_t)(out->add.may_skip | bit);
+        return true;
+    }
+    const struct word *w = find(name);
+    if (!w || (w->part != P_KE && w->part != P_WEAK)) {
+        say_unknown(name, true, why, cap);
+        return false;
+    }
+    if (w->part == P_WEAK) {
+        snprintf(why, cap, "%s is refused as too weak: %s", w->name, w->why);
+        return false;
+    }
+    if (out->add_named & bit) {
+        snprintf(why, cap, "two additional key exchanges ke%d_; write one proposal for each",
+                 i + 1);
+        return false;
+    }
+    out->add_named = (uint8_t)(out->add_named | bit);
+    out->add.ke[i] = (enum sl_ke)w->id;
+    return true;
+}
+
+/* SPEC RFC9370-2.2.2: no method twice, and there is a first one for the others to add to. */
+static bool check_additional(const struct parts *p, char *why, size_t cap)
+{
+    if (!p->add_named && !p->add.may_skip)
+        return true;
+    if (!p->w[P_KE]) {
+        snprintf(why, cap, "additional key exchanges need a first one, as curve25519-ke1_mlkem768");
+        return false;
+    }
+    if (p->add.may_skip & ~p->add_named) {
+        snprintf(why, cap,
+                 "a ke_none stands only beside a method of its number, which it makes "
+                 "optional, as ke1_mlkem768-ke1_none");
+        return false;
+    }
+    for (size_t i = 0; i < SL_ADDKE_MAX; i++) {
+        if (p->add.ke[i] == SL_KE_NONE)
+            continue;
+        bool twice = (int)p->add.ke[i] == p->w[P_KE]->id;
+        for (size_t k = 0; k < i; k++)
+            twice = twice || p->add.ke[k] == p->add.ke[i];
+        if (twice) {
+            snprintf(why, cap, "ke%zu_ repeats a key exchange of the proposal, which adds nothing",
+                     i + 1);
+            return false;
+        }
+    }
+    return true;
+}
+
 static bool split(struct parts *out, const char *text, char *why, size_t cap)
 {
     static const char *const kinds[] = { "encryption", "integrity", "PRF", "key exchange" };
-    char copy[128], *rest = copy;
+    char copy[256], *rest = copy;
     *out = (struct parts){ 0 };
     if (strlen(text) >= sizeof(copy)) {
         snprintf(why, cap, "too long");
@@ -84,18 +170,14 @@ static bool split(struct parts *out, const char *text, char *why, size_t cap)
     }
     snprintf(copy, sizeof(copy), "%s", text);
     for (char *name; (name = strsep(&rest, "-"));) {
+        if (additional(name) >= 0) {
+            if (!add_additional(out, name, why, cap))
+                return false;
+            continue;
+        }
         const struct word *w = find(name);
-        char shown[64];
-        sl_printable(shown, sizeof(shown), sl_str(name));
         if (!w) {
-            struct sl_nearest near = { .word = name };
-            for (size_t i = 0; i < SL_ARRAY_LEN(words); i++)
-                if (words[i].part != P_WEAK)
-                    sl_nearest_try(&near, words[i].name);
-            if (near.best)
-                snprintf(why, cap, "unknown algorithm \"%s\"; nearest: \"%s\"", shown, near.best);
-            else
-                snprintf(why, cap, "unknown algorithm \"%s\"", shown);
+            say_unknown(name, false, why, cap);
             return false;
         }
         if (w->part == P_WEAK) {
@@ -109,6 +191,8 @@ static bool split(struct parts *out, const char *text, char *why, size_t cap)
         }
         out->w[w->part] = w;
     }
+    if (!check_additional(out, why, cap))
+        return false;
     const struct word *encr = out->w[P_ENCR], *integ = out->w[P_INTEG];
     if (!encr) {
         snprintf(why, cap, "no encryption algorithm, as aes128gcm16");
@@ -169,9 +253,9 @@ bool conf_ike_proposal(struct sl_conf_ike_proposal *out, const char *text, char 
         snprintf(why, cap, "no key exchange, as %s-curve25519", text);
         return false;
     }
-    *out = (struct sl_conf_ike_proposal){ .suite = suite_of(&p),
-                                          .prf = prf_of(&p),
-                                          .ke = (enum sl_ke)p.w[P_KE]->id };
+    *out = (struct sl_conf_ike_proposal){
+        .suite = suite_of(&p), .prf = prf_of(&p), .ke = (enum sl_ke)p.w[P_KE]->id, .add = p.add
+    };
     return true;
 }
 
@@ -184,8 +268,8 @@ bool conf_esp_proposal(struct sl_conf_esp_proposal *out, const char *text, char 
         snprintf(why, cap, "\"%s\" is for IKE; ESP has no PRF", p.w[P_PRF]->name);
         return false;
     }
-    *out =
-        (struct sl_conf_esp_proposal){ .suite = suite_of(&p),
-                                       .ke = p.w[P_KE] ? (enum sl_ke)p.w[P_KE]->id : SL_KE_NONE };
+    *out = (struct sl_conf_esp_proposal){ .suite = suite_of(&p),
+                                          .ke = p.w[P_KE] ? (enum sl_ke)p.w[P_KE]->id : SL_KE_NONE,
+                                          .add = p.add };
     return true;
 }

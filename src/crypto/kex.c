@@ -1,11 +1,13 @@
 /*
  * Key exchange: MODP groups (RFC 3526), NIST curves (RFC 5903) and Curve25519 (RFC 8031), with the
- * checks of the peer's value that RFC 6989 asks for. A private value serves one exchange and is
- * freed with it, so the extra checks for reused values (RFC 6989 2.1, 2.2) have no use here.
+ * checks of the peer's value that RFC 6989 asks for; ML-KEM (FIPS 203) is in kem.c. A private value
+ * serves one exchange and is freed with it, so the extra checks for reused values (RFC 6989 2.1,
+ * 2.2) have no use here.
  *
  * Which group is proposed and what the shared secret is good for is left to IKE.
  */
 #include "kex.h"
+#include "kem.h"
 
 #include <openssl/core_names.h>
 #include <openssl/evp.h>
@@ -14,7 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum kind { MODP, ECP, X25519 };
+enum kind { MODP, ECP, X25519, KEM };
 
 struct group {
     enum sl_ke id;
@@ -22,29 +24,36 @@ struct group {
     const char *text;
     const char *evp; /* group's name in libcrypto; NULL: only known in order to be refused */
     uint16_t public_len, shared_len;
+    uint16_t cipher_len; /* KEM: of the responder's value */
 };
 
-#define MODP_LEN(bits) (bits) / 8, (bits) / 8
+#define MODP_LEN(bits) (bits) / 8, (bits) / 8, 0
 /* RFC 5903 7: x | y goes over the wire, x alone is the secret */
-#define ECP_LEN(bits) 2 * (((bits) + 7) / 8), ((bits) + 7) / 8
+#define ECP_LEN(bits) 2 * (((bits) + 7) / 8), ((bits) + 7) / 8, 0
 
 static const struct group groups[] = {
-    { (enum sl_ke)1, MODP, "modp768", NULL, 0, 0 },
-    { SL_KE_MODP1024, MODP, "modp1024", NULL, 0, 0 },
-    { (enum sl_ke)5, MODP, "modp1536", NULL, 0, 0 },
+    { (enum sl_ke)1, MODP, "modp768", NULL, 0, 0, 0 },
+    { SL_KE_MODP1024, MODP, "modp1024", NULL, 0, 0, 0 },
+    { (enum sl_ke)5, MODP, "modp1536", NULL, 0, 0, 0 },
     { SL_KE_MODP2048, MODP, "modp2048", "modp_2048", MODP_LEN(2048) },
     { SL_KE_MODP3072, MODP, "modp3072", "modp_3072", MODP_LEN(3072) },
     { SL_KE_MODP4096, MODP, "modp4096", "modp_4096", MODP_LEN(4096) },
     { SL_KE_ECP256, ECP, "ecp256", "P-256", ECP_LEN(256) },
     { SL_KE_ECP384, ECP, "ecp384", "P-384", ECP_LEN(384) },
     { SL_KE_ECP521, ECP, "ecp521", "P-521", ECP_LEN(521) },
-    { SL_KE_CURVE25519, X25519, "curve25519", "X25519", 32, 32 },
+    { SL_KE_CURVE25519, X25519, "curve25519", "X25519", 32, 32, 0 },
+    /* FIPS 203 8, table 3: encapsulation key, shared secret, ciphertext */
+    { SL_KE_MLKEM512, KEM, "mlkem512", "ML-KEM-512", 800, KEM_SHARED_LEN, 768 },
+    { SL_KE_MLKEM768, KEM, "mlkem768", "ML-KEM-768", 1184, KEM_SHARED_LEN, 1088 },
+    { SL_KE_MLKEM1024, KEM, "mlkem1024", "ML-KEM-1024", 1568, KEM_SHARED_LEN, 1568 },
 };
-#define PUBLIC_MAX (4096 / 8)
+#define PUBLIC_MAX  1568
+#define ENCODED_MAX (1 + 4096 / 8) /* of a group's value as libcrypto writes it */
 
 struct sl_kex {
     const struct group *group;
-    EVP_PKEY *key; /* libcrypto keeps its private value in the secure heap */
+    EVP_PKEY *key; /* libcrypto keeps its private value in the secure heap; NULL: KEM responder */
+    size_t public_len;
     uint8_t public[PUBLIC_MAX];
 };
 
@@ -64,7 +73,13 @@ static const char *type_name(const struct group *g)
 bool sl_ke_supported(enum sl_ke group)
 {
     const struct group *g = find_group(group);
-    return g && g->evp;
+    return g && g->evp && (g->kind != KEM || kem_available(g->evp));
+}
+
+bool sl_ke_is_kem(enum sl_ke group)
+{
+    const struct group *g = find_group(group);
+    return g && g->kind == KEM;
 }
 
 size_t sl_ke_public_len(enum sl_ke group)
@@ -93,6 +108,9 @@ static bool store_public(struct sl_kex *k)
 {
     unsigned char *encoded = NULL;
     size_t skip = prefix_len(k->group);
+    k->public_len = k->group->public_len;
+    if (k->group->kind == KEM)
+        return kem_public(k->key, k->public, k->public_len);
     size_t len = EVP_PKEY_get1_encoded_public_key(k->key, &encoded);
     bool ok = len == skip + k->group->public_len;
     if (ok)
@@ -103,6 +121,9 @@ static bool store_public(struct sl_kex *k)
 
 static enum sl_rc unsupported(enum sl_ke group, struct sl_err *err)
 {
+    if (sl_ke_is_kem(group))
+        return SL_FAIL(err, SL_UNSUPPORTED, "this libcrypto lacks %s; OpenSSL 3.5 has it",
+                       sl_ke_text(group));
     return SL_FAIL(err, SL_UNSUPPORTED, "key exchange with %s is not supported", sl_ke_text(group));
 }
 
@@ -129,6 +150,8 @@ static EVP_PKEY *generate(const struct group *g)
 {
     if (g->kind == X25519)
         return EVP_PKEY_Q_keygen(NULL, NULL, g->evp);
+    if (g->kind == KEM)
+        return kem_generate(g->evp);
     EVP_PKEY *key = NULL;
     OSSL_PARAM params[] = {
         OSSL_PARAM_construct_utf8_string(OSSL_PKEY_PARAM_GROUP_NAME, (char *)g->evp, 0),
@@ -145,7 +168,7 @@ static EVP_PKEY *generate(const struct group *g)
 enum sl_rc sl_kex_new(struct sl_kex **out, enum sl_ke group, struct sl_err *err)
 {
     const struct group *g = find_group(group);
-    if (!g || !g->evp)
+    if (!sl_ke_supported(group))
         return unsupported(group, err);
     return wrap_key(out, g, generate(g), err);
 }
@@ -165,7 +188,7 @@ enum sl_ke sl_kex_group(const struct sl_kex *k)
 
 struct sl_bytes sl_kex_public(const struct sl_kex *k)
 {
-    return sl_bytes(k->public, k->group->public_len);
+    return sl_bytes(k->public, k->public_len);
 }
 
 /*
@@ -175,7 +198,7 @@ struct sl_bytes sl_kex_public(const struct sl_kex *k)
  */
 static EVP_PKEY *peer_key(const struct sl_kex *k, struct sl_bytes value)
 {
-    uint8_t encoded[1 + PUBLIC_MAX] = { 0x04 };
+    uint8_t encoded[ENCODED_MAX] = { 0x04 };
     size_t skip = prefix_len(k->group);
     memcpy(encoded + skip, value.p, value.len);
     EVP_PKEY *peer = EVP_PKEY_new();
@@ -210,14 +233,78 @@ static bool derive(const struct sl_kex *k, EVP_PKEY *peer, struct sl_secret *out
     return ok;
 }
 
+static enum sl_rc check_len(const struct group *g, size_t len, uint16_t expected,
+                            struct sl_err *err)
+{
+    if (len == expected)
+        return SL_OK;
+    return SL_FAIL(err, SL_MALFORMED,
+                   "peer's value for %s has %zu bytes, expected %u (RFC 7296 3.4)", g->text, len,
+                   expected);
+}
+
+static enum sl_rc decapsulate(struct sl_kex *k, struct sl_bytes ciphertext,
+                              struct sl_secret *shared, struct sl_err *err)
+{
+    SL_AUTO_SECRET out = { 0 };
+    if (!k->key)
+        return SL_FAIL(err, SL_USAGE, "%s: a responder has nothing to decapsulate", k->group->text);
+    SL_TRY(check_len(k->group, ciphertext.len, k->group->cipher_len, err));
+    SL_TRY(sl_secret_init(&out, k->group->shared_len, err));
+    /* a ciphertext that was not made for our key gives another secret, by design (FIPS 203 6.3) */
+    if (!kem_decapsulate(k->key, ciphertext, out.p))
+        return SL_FAIL_SSL(err, SL_CRYPTO, "decapsulation with %s failed", k->group->text);
+    sl_secret_move(shared, &out);
+    return SL_OK;
+}
+
+static enum sl_rc encapsulate(struct sl_kex **out, const struct group *g, struct sl_bytes peer,
+                              struct sl_secret *shared, struct sl_err *err)
+{
+    SL_AUTO_SECRET secret = { 0 };
+    SL_TRY(check_len(g, peer.len, g->public_len, err));
+    SL_TRY(sl_secret_init(&secret, g->shared_len, err));
+    struct sl_kex *k = calloc(1, sizeof(*k));
+    if (!k)
+        return SL_FAIL_MEM(err);
+    k->group = g;
+    k->public_len = g->cipher_len;
+    if (!kem_encapsulate(g->evp, peer, k->public, k->public_len, secret.p)) {
+        sl_kex_free(k);
+        return SL_FAIL_SSL(err, SL_CRYPTO, "peer's value for %s is not acceptable (FIPS 203 7.2)",
+                           g->text);
+    }
+    sl_secret_move(shared, &secret);
+    *out = k;
+    return SL_OK;
+}
+
+enum sl_rc sl_kex_respond(struct sl_kex **out, enum sl_ke group, struct sl_bytes peer_public,
+                          struct sl_secret *shared, struct sl_err *err)
+{
+    const struct group *g = find_group(group);
+    if (!sl_ke_supported(group))
+        return unsupported(group, err);
+    if (g->kind == KEM)
+        return encapsulate(out, g, peer_public, shared, err);
+    struct sl_kex *k = NULL;
+    SL_TRY(sl_kex_new(&k, group, err));
+    const enum sl_rc rc = sl_kex_derive(k, peer_public, shared, err);
+    if (rc != SL_OK) {
+        sl_kex_free(k);
+        return rc;
+    }
+    *out = k;
+    return SL_OK;
+}
+
 enum sl_rc sl_kex_derive(struct sl_kex *k, struct sl_bytes peer_public, struct sl_secret *shared,
                          struct sl_err *err)
 {
     const struct group *g = k->group;
-    if (peer_public.len != g->public_len)
-        return SL_FAIL(err, SL_MALFORMED,
-                       "peer's value for %s has %zu bytes, expected %u (RFC 7296 3.4)", g->text,
-                       peer_public.len, g->public_len);
+    if (g->kind == KEM)
+        return decapsulate(k, peer_public, shared, err);
+    SL_TRY(check_len(g, peer_public.len, g->public_len, err));
     EVP_PKEY *peer = g->kind == X25519 ? peer_raw(peer_public) : peer_key(k, peer_public);
     if (!peer)
         return SL_FAIL_SSL(err, SL_CRYPTO, "peer's value for %s is not acceptable (RFC 6989 2)",
@@ -235,7 +322,7 @@ enum sl_rc sl_kex_derive(struct sl_kex *k, struct sl_bytes peer_public, struct s
 
 static EVP_PKEY *known_key(const struct group *g, struct sl_bytes priv, struct sl_bytes pub)
 {
-    uint8_t encoded[1 + PUBLIC_MAX] = { 0x04 };
+    uint8_t encoded[ENCODED_MAX] = { 0x04 };
     size_t skip = prefix_len(g);
     memcpy(encoded + skip, pub.p, pub.len);
     EVP_PKEY *key = NULL;
@@ -267,7 +354,7 @@ enum sl_rc kex_new_known(struct sl_kex **out, enum sl_ke group, struct sl_bytes 
                          struct sl_bytes pub, struct sl_err *err)
 {
     const struct group *g = find_group(group);
-    if (!g || !g->evp)
+    if (!g || !g->evp || g->kind == KEM)
         return unsupported(group, err);
     if (pub.len != g->public_len)
         return SL_FAIL(err, SL_USAGE, "public value of %s has %zu bytes", g->text, pub.len);

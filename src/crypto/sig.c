@@ -62,6 +62,8 @@ static const struct sig_scheme schemes[] = {
     { SL_SIG_ECDSA_SHA512, SIG_ECDSA, "ecdsa-sha512", "SHA2-512", 64, DER(ecdsa_sha512) },
     { SL_SIG_ED25519, SIG_EDDSA, "ed25519", NULL, 0, DER(ed25519) },
     { SL_SIG_RSA_PKCS1_SHA1, SIG_RSA_PKCS1, "rsa-sha1", "SHA1", 20, DER(pkcs1_sha1) },
+    { SL_SIG_RSA_PKCS1_RAW, SIG_RSA_RAW, "rsa-ikev1", NULL, 0, { NULL, 0 } },
+    { SL_SIG_ECDSA_RAW, SIG_ECDSA_RAW, "ecdsa-ikev1", NULL, 0, { NULL, 0 } },
 };
 
 const struct sig_scheme *sig_scheme(enum sl_sig id)
@@ -96,7 +98,9 @@ bool sig_fits(const struct sig_scheme *s, enum sl_key_type type)
     switch (s->family) {
     case SIG_RSA_PKCS1:
     case SIG_RSA_PSS:
+    case SIG_RSA_RAW:
         return type == SL_KEY_RSA;
+    case SIG_ECDSA_RAW:
     case SIG_ECDSA: /* any hash with any curve: RFC 7427 3 */
         return type == SL_KEY_EC_P256 || type == SL_KEY_EC_P384 || type == SL_KEY_EC_P521;
     case SIG_EDDSA:
@@ -194,6 +198,9 @@ static bool set_padding(EVP_PKEY_CTX *ctx, const struct sig_scheme *s)
     case SIG_ECDSA:
     case SIG_EDDSA:
         return true;
+    case SIG_RSA_RAW: /* sig_raw.c */
+    case SIG_ECDSA_RAW:
+        break;
     }
     return false;
 }
@@ -224,7 +231,8 @@ static enum sl_rc verify_with(const struct sig_scheme *s, EVP_PKEY *key, struct 
     if (type == SL_KEY_RSA && bits > SIG_RSA_BITS_MAX)
         return SL_FAIL(err, SL_TOO_LARGE, "RSA key has %u bits, at most %d are allowed", bits,
                        SIG_RSA_BITS_MAX);
-    if (signature.len == 0 || !verify(s, key, data, signature))
+    if (signature.len == 0 || !(sig_is_raw(s) ? sig_raw_verify(s, key, data, signature)
+                                              : verify(s, key, data, signature)))
         return SL_FAIL_SSL(err, SL_CRYPTO, "%s signature does not verify", s->text);
     return SL_OK;
 }
@@ -277,11 +285,15 @@ enum sl_rc sig_sign(const struct sig_scheme *s, EVP_PKEY *key, bool prehashed, s
         return SL_FAIL_SSL(err, SL_CRYPTO, "private key has no size");
     if (prehashed && (!s->digest || data.len != s->digest_len))
         return SL_FAIL(err, SL_USAGE, "%s takes no digest of %zu bytes", s->text, data.len);
+    if (sig_is_raw(s) && data.len != 32 && data.len != 48 && data.len != 64)
+        return SL_FAIL(err, SL_USAGE, "%s signs a hash, not %zu bytes", s->text, data.len);
     size_t len = (size_t)max;
     if (!sl_buf_reserve(out, len))
         return SL_FAIL_MEM(err);
     uint8_t *at = out->p + out->len;
-    if (!(prehashed ? sign_digest(s, key, data, at, &len) : sign_data(s, key, data, at, &len)))
+    if (!(sig_is_raw(s) ? sig_raw_sign(s, key, data, at, &len)
+          : prehashed   ? sign_digest(s, key, data, at, &len)
+                        : sign_data(s, key, data, at, &len)))
         return SL_FAIL_SSL(err, SL_CRYPTO, "%s signature could not be made", s->text);
     out->len += len;
     return SL_OK;

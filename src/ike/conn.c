@@ -1,5 +1,5 @@
 /*
- * Configured connections at work: which one fits a peer, the children that are to be kept up with
+ * Configured connections at work: the children that are to be kept up with
  * back-off between attempts, and the commands up, down and rekey, each of which ends in one
  * SL_IKE_DONE.
  *
@@ -12,16 +12,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- configuration ----------------------------------------------------------------------------- */
-
-struct ike_conn *conn_find(const struct sl_ike *ike, const char *name)
-{
-    struct ike_conn *c = ike->conns;
-    while (c && (!c->conf || strcmp(c->name, name) != 0))
-        c = c->next;
-    return c;
-}
-
 const struct sl_conf_child *conn_child(const struct ike_conn *conn, const char *name)
 {
     for (size_t i = 0; conn->conf && i < conn->conf->child_n; i++)
@@ -30,174 +20,13 @@ const struct sl_conf_child *conn_child(const struct ike_conn *conn, const char *
     return NULL;
 }
 
-static void cmd_free(struct ike_cmd *cmd)
+void conn_cmd_free(struct ike_cmd *cmd)
 {
     if (!cmd)
         return;
     ike_act_free(cmd->done);
     free(cmd->target);
     free(cmd);
-}
-
-static void conn_free(struct ike_conn *conn)
-{
-    ike_heap_set(&conn->ike->t.conn_timers, &conn->timer, INT64_MAX);
-    while (conn->cmds) {
-        struct ike_cmd *next = conn->cmds->next;
-        cmd_free(conn->cmds);
-        conn->cmds = next;
-    }
-    free(conn->keep);
-    free(conn);
-}
-
-static bool initiable(const struct sl_conf_connection *conf)
-{
-    return !sl_addr_is_any(&conf->remote.addr);
-}
-
-/* The children to keep up; what was taken down by command stays down. */
-static bool load_keep(struct ike_conn *conn, const struct sl_conf_connection *conf)
-{
-    struct ike_keep *keep = calloc(conf->child_n ? conf->child_n : 1, sizeof(*keep));
-    if (!keep)
-        return false;
-    size_t n = 0;
-    for (size_t i = 0; i < conf->child_n; i++) {
-        if (!conf->child[i].start || !initiable(conf))
-            continue;
-        snprintf(keep[n].name, sizeof(keep[n].name), "%s", conf->child[i].name);
-        keep[n].on = true;
-        for (size_t k = 0; k < conn->keep_n; k++)
-            if (strcmp(conn->keep[k].name, keep[n].name) == 0)
-                keep[n].on = conn->keep[k].on;
-        n++;
-    }
-    free(conn->keep);
-    conn->keep = keep;
-    conn->keep_n = n;
-    return true;
-}
-
-static struct ike_conn *conn_new(struct sl_ike *ike, const char *name)
-{
-    struct ike_conn *conn = calloc(1, sizeof(*conn));
-    if (!conn)
-        return NULL;
-    conn->ike = ike;
-    conn->timer.at_ns = INT64_MAX;
-    snprintf(conn->name, sizeof(conn->name), "%s", name);
-    return conn;
-}
-
-/* A connection that left the configuration takes its SAs with it, and goes when they are gone. */
-static void retire(struct ike_conn *conn)
-{
-    conn->conf = NULL;
-    conn->keep_n = 0;
-    for (struct ike_isa *sa = conn->sas; sa; sa = sa->conn_next)
-        isa_close(sa, SL_IKE_NO_CONNECTION, "its connection left the configuration");
-    conn_touch(conn);
-}
-
-enum sl_rc conns_load(struct sl_ike *ike, const struct sl_config *config, struct sl_err *err)
-{
-    /* Memory first, so that a reload is done whole or not at all. */
-    struct ike_conn *fresh = NULL, **last = &fresh;
-    bool ok = ike_heap_reserve(&ike->t.conn_timers, 2 * config->connection_n + 1);
-    size_t old = 0;
-    for (struct ike_conn *c = ike->conns; c; c = c->next)
-        old++;
-    ok = ok && ike_heap_reserve(&ike->t.conn_timers, old + config->connection_n);
-    for (size_t i = 0; ok && i < config->connection_n; i++) {
-        const struct sl_conf_connection *conf = &config->connection[i];
-        struct ike_conn *conn = conn_find(ike, conf->name);
-        if (!conn) {
-            conn = conn_new(ike, conf->name);
-            ok = conn != NULL;
-            if (conn) {
-                *last = conn;
-                last = &conn->next;
-            }
-        }
-        ok = ok && load_keep(conn, conf);
-    }
-    if (!ok) {
-        while (fresh) {
-            struct ike_conn *next = fresh->next;
-            conn_free(fresh);
-            fresh = next;
-        }
-        return SL_FAIL_MEM(err);
-    }
-    for (struct ike_conn *c = ike->conns; c; c = c->next) {
-        const char *name = c->conf ? c->name : NULL;
-        const struct sl_conf_connection *conf = NULL;
-        for (size_t i = 0; name && i < config->connection_n; i++)
-            if (strcmp(config->connection[i].name, name) == 0)
-                conf = &config->connection[i];
-        if (conf)
-            c->conf = conf;
-        else if (c->conf)
-            retire(c);
-        conn_touch(c);
-    }
-    struct ike_conn **end = &ike->conns;
-    while (*end)
-        end = &(*end)->next;
-    *end = fresh;
-    for (struct ike_conn *c = fresh; c; c = c->next) {
-        for (size_t i = 0; i < config->connection_n; i++)
-            if (strcmp(config->connection[i].name, c->name) == 0)
-                c->conf = &config->connection[i];
-        conn_touch(c);
-    }
-    ike->config = config;
-    return SL_OK;
-}
-
-void conns_free(struct sl_ike *ike)
-{
-    while (ike->conns) {
-        struct ike_conn *next = ike->conns->next;
-        conn_free(ike->conns);
-        ike->conns = next;
-    }
-}
-
-/* ---- which connection -------------------------------------------------------------------------- */
-
-/* 0: does not fit; higher is more specific. */
-static unsigned fit(const struct ike_conn *conn, const struct sl_addr *local,
-                    const struct sl_addr *remote)
-{
-    const struct sl_conf_connection *conf = conn->conf;
-    if (!conf)
-        return 0;
-    unsigned score = 1;
-    if (!sl_addr_is_any(&conf->local.addr)) {
-        if (!sl_addr_eq(&conf->local.addr, local))
-            return 0;
-        score++;
-    }
-    if (!sl_addr_is_any(&conf->remote.addr) && sl_addr_eq(&conf->remote.addr, remote))
-        return score + 4;
-    for (size_t i = 0; i < conf->remote_prefixes.n; i++) {
-        struct sl_prefix p;
-        if (sl_prefix_parse(&p, conf->remote_prefixes.v[i]) && sl_prefix_has(&p, remote))
-            return score + 2;
-    }
-    return sl_addr_is_any(&conf->remote.addr) && !conf->remote_prefixes.n ? score : 0;
-}
-
-struct ike_conn *conn_candidate(const struct sl_ike *ike, const struct sl_addr *local,
-                                const struct sl_addr *remote, size_t n)
-{
-    for (unsigned score = 6; score > 0; score--)
-        for (struct ike_conn *c = ike->conns; c; c = c->next)
-            if (fit(c, local, remote) == score && n-- == 0)
-                return c;
-    return NULL;
 }
 
 /* ---- references -------------------------------------------------------------------------------- */
@@ -346,7 +175,7 @@ static void cmd_done(struct ike_conn *conn, struct ike_cmd *cmd, enum sl_rc rc, 
     snprintf(done->connection, sizeof(done->connection), "%s", conn->name);
     snprintf(done->child_name, sizeof(done->child_name), "%s", cmd->child);
     ike_act_push(&conn->ike->actions, done);
-    cmd_free(cmd);
+    conn_cmd_free(cmd);
 }
 
 static void set_keep(struct ike_conn *conn, const struct ike_cmd *cmd, bool on)
@@ -659,7 +488,7 @@ static uint64_t command(struct sl_ike *ike, int64_t now_ns, enum ike_cmd_kind ki
         (void)SL_FAIL(&err, SL_NOT_FOUND, "no connection %s is configured", connection);
     else if (child && child[0] && !conn_child(conn, child))
         (void)SL_FAIL(&err, SL_NOT_FOUND, "connection %s has no child %s", connection, child);
-    else if (kind == CMD_UP && !initiable(conn->conf) && !usable_sa(conn))
+    else if (kind == CMD_UP && !conn_initiable(conn->conf) && !usable_sa(conn))
         (void)SL_FAIL(&err, SL_USAGE,
                       "connection %s has no remote address: it can only be begun by the peer",
                       connection);
@@ -669,7 +498,7 @@ static uint64_t command(struct sl_ike *ike, int64_t now_ns, enum ike_cmd_kind ki
         cmd->done->text = strdup(sl_err_text(&err));
         snprintf(cmd->done->connection, sizeof(cmd->done->connection), "%s", connection);
         ike_act_push(&ike->actions, sl_steal(&cmd->done));
-        cmd_free(cmd);
+        conn_cmd_free(cmd);
         return id;
     }
     if (kind != CMD_REKEY)

@@ -6,10 +6,12 @@
  *   sa.c        an IKE SA's life: making, deadlines, the next exchange, its end
  *   child.c     a child SA's life: making, keys, installing, replacing, removing
  *   exchange.c  what all exchanges need: questions, sending, responding, failing
- *   conn.c      configured connections: lookup, keeping up, commands
+ *   conn.c      configured connections: keeping up, commands
+ *   conn_load.c configured connections: taking a configuration, lookup by name and addresses
  *   cred.c      our certificates and the anchors' hashes
  *   staple.c    OCSP responses of our certificates, and what the peer asks for (RFC 4806)
- *   v2/         the exchanges' tables and handlers
+ *   v2/         the exchanges' tables and handlers; mobike.c (RFC 4555) works for INFORMATIONAL
+ *   addke.c     additional key exchanges in proposals (RFC 9370)
  *
  * An IKE SA has at most one exchange of ours (out) and one of the peer's (in) at a time, as the
  * window of one allows (RFC 7296 2.3). What we want to do next is kept as marks on the SA and its
@@ -48,6 +50,8 @@
 #define IKE_UNSURE_NS         (2 * SL_NS_PER_S) /* no word about a child the peer may not know of yet */
 #define IKE_UNSURE_MAX_NS     (10 * SL_NS_PER_S) /* the same, while its request is repeated */
 #define IKE_EARLY_DELETES     8  /* SPIs deleted by the peer before its answer came, remembered */
+#define IKE_ADDRESSES_MAX     64 /* of this host */
+#define IKE_MOBIKE_ADDRESSES  8  /* additional ones of a peer, and ours told to it */
 #define IKE_SPI_ANSWERS_PER_S 10 /* INVALID_IKE_SPI and INVALID_MAJOR_VERSION */
 
 struct ike_isa;
@@ -82,7 +86,8 @@ struct ike_child {
     bool peer_deleted; /* by the peer, before our exchange that makes it was over */
     uint32_t spi_in, spi_out;
     struct sl_suite suite;
-    enum sl_ke ke; /* of PFS; SL_KE_NONE */
+    enum sl_ke ke;         /* of PFS; SL_KE_NONE */
+    struct sl_secret more; /* SK(1) | SK(2) ... of its making, until it is installed */
     bool esn, udp_encap;
     struct ike_selectors local, remote;
     int64_t established_ns, rekey_ns, expire_ns; /* INT64_MAX: never */
@@ -102,7 +107,8 @@ enum ike_xchg_kind {
     XCHG_DELETE_CHILD,
     XCHG_DELETE_IKE,
     XCHG_LIVENESS,
-    XCHG_PEER, /* a request of the peer, before its kind is known */
+    XCHG_MOBIKE, /* addresses: new ones, a check of the peer's, a list of ours (RFC 4555) */
+    XCHG_PEER,   /* a request of the peer, before its kind is known */
 };
 
 /* What only the first two exchanges need. */
@@ -117,9 +123,12 @@ struct ike_setup {
     bool peer_certreq, peer_ocsp; /* the peer asks for our certificates, for their OCSP responses */
     struct sl_buf peer_responders;    /* key hashes of the OCSP responders it trusts; empty: any */
     struct sl_buf id_ours, id_theirs; /* bodies of the ID payloads */
+    struct ike_intermediate *intermediate; /* NULL: there is no IKE_INTERMEDIATE */
     struct ike_auth_choice auth;
     struct sl_buf ours_sig;     /* AUTH data made from the answer */
     struct sl_verdict *verdict; /* the answer to ASK_DECISION */
+    uint32_t cfg_asked;         /* CP attributes the peer asks for, a bit each */
+    struct sl_addr wish[2];     /* addresses it asks for, see sl_decision_ask */
     bool initial_contact;       /* the peer says that we hold nothing of it that is alive */
 };
 
@@ -129,6 +138,7 @@ struct ike_xchg {
     bool ours;
     const struct ike_table *table;
     enum ike_state state, sent_state; /* sent_state: where a lost response takes us back to */
+    uint8_t sent_type;                /* exchange type of our request */
     const char *story;
     struct ike_map_node by_question;
     enum ike_question asking; /* 0: none pending */
@@ -146,6 +156,7 @@ struct ike_xchg {
     enum sl_ke group; /* of our KE payload; SL_KE_NONE: none */
     struct sl_kex *kex;
     struct sl_secret shared;
+    struct sl_secret more; /* SK(1) | SK(2) ... of IKE_FOLLOWUP_KE */
     struct sl_buf ni, nr;
     unsigned ke_retries;
 
@@ -182,6 +193,20 @@ enum ike_isa_state {
     ISA_DEAD,   /* to be freed before the core returns */
 };
 
+struct ike_mobike {
+    bool on;                                   /* both sides support it */
+    bool want_update, want_check, want_tell;   /* to be asked, or told, of the peer */
+    bool several;                              /* the request that is out went several ways */
+    uint8_t doing;                             /* what the request that is out is about */
+    unsigned path;                             /* the one being tried */
+    struct sl_endpoint local, remote;          /* what both sides agree upon */
+    struct sl_addr peer[IKE_MOBIKE_ADDRESSES]; /* where else the peer says it is */
+    size_t peer_n;
+    uint8_t cookie2[16];
+    uint8_t seen[IKE_NATD_LEN]; /* how the peer sees us */
+    bool seen_known;
+};
+
 struct ike_isa {
     struct sl_ike *ike;
     struct ike_isa *prev, *next;
@@ -208,12 +233,15 @@ struct ike_isa {
     bool nat_local, nat_remote, natt_supported;
     bool peer_may_move; /* it is behind a NAT, and we are not, whatever we pretend */
     bool fragment;      /* RFC 7383 agreed */
+    struct ike_mobike mobike;
 
     struct sl_suite suite;
     enum sl_prf prf;
     enum sl_ke ke;
     struct ike_keys keys;
+    struct ike_addke add; /* additional key exchanges */
     struct ike_sk tx, rx;
+    struct ike_sk rx_before; /* for a repeated request that came under the keys before; or empty */
     struct ike_window win;
     struct ike_reassembly ra_request, ra_response;
     struct ike_xchg *out, *in;
@@ -263,6 +291,8 @@ struct ike_keep { /* a child to be kept up, until it is taken down by command */
 
 struct ike_conn {
     struct ike_conn *next;
+    struct ike_map_node by_name,
+        by_remote; /* while configured; by_remote: with one remote address */
     const struct sl_conf_connection *conf; /* NULL: no longer configured; lives on for its SAs */
     char name[SL_NAME_MAX];
     struct sl_ike *ike;
@@ -270,6 +300,8 @@ struct ike_conn {
     struct ike_timer timer; /* next attempt of a connection that is kept up */
     struct ike_keep *keep;  /* the children with start = yes */
     size_t keep_n;
+    struct sl_prefix *prefix; /* peers that may begin */
+    size_t prefix_n;
     unsigned failures;  /* in a row */
     int64_t again_ns;   /* no attempt of our own before */
     enum sl_rc last_rc; /* how the last attempt failed */
@@ -277,6 +309,20 @@ struct ike_conn {
     struct ike_cmd *cmds;
     bool touched; /* its commands and wishes are to be looked at */
     struct ike_conn *touched_next;
+};
+
+/*
+ * Connections by name and by remote address, and the answer to the last question which of them fit a
+ * pair of addresses: one handshake asks it several times.
+ */
+struct ike_conn_index {
+    struct ike_map by_name, by_remote;
+    struct ike_conn **loose; /* configured, without one remote address, in the file's order */
+    size_t loose_n;
+    struct ike_conn **fit; /* room for all */
+    size_t fit_n;
+    struct sl_addr local, remote;
+    bool asked; /* fit is of local and remote */
 };
 
 /* ---- credentials ------------------------------------------------------------------------------------- */
@@ -316,9 +362,13 @@ struct sl_ike {
     struct ike_actions actions;
     struct ike_isa *sas, *touched;
     struct ike_conn *conns, *touched_conns;
+    struct ike_conn_index index;
     struct ike_cred *creds;
     struct ike_anchor *anchors;
     struct ike_cookie cookie;
+    struct sl_addr address[IKE_ADDRESSES_MAX]; /* of this host */
+    size_t address_n;
+    bool addresses_known;
     struct sl_ike_stats stats;
     int64_t spi_window_ns; /* rate of answers to unknown SPIs */
     unsigned spi_answers;
@@ -450,7 +500,8 @@ void ike_event(struct sl_ike *ike, enum sl_ike_event ev, const struct ike_isa *s
                const struct ike_child *child, enum sl_rc rc, const char *fmt, ...) SL_PRINTF(6, 7);
 int64_t ike_jitter(struct sl_ike *ike, int64_t span_ns); /* 0..span */
 
-/* ---- conn.c ------------------------------------------------------------------------------------------------- */
+/* ---- conn_load.c -------------------------------------------------------------------------------------------- */
+/* Takes a configuration whole, or nothing of it. SAs of connections that stay are not touched. */
 enum sl_rc conns_load(struct sl_ike *ike, const struct sl_config *config,
                       struct sl_err *err) SL_MUST_USE;
 void conns_free(struct sl_ike *ike);
@@ -461,8 +512,14 @@ const struct sl_conf_child *conn_child(const struct ike_conn *conn,
  * The n-th best configured connection for a pair of addresses, NULL when there are no more: an exact
  * remote address before a prefix before any, then an exact local address, then the file's order.
  */
-struct ike_conn *conn_candidate(const struct sl_ike *ike, const struct sl_addr *local,
+struct ike_conn *conn_candidate(struct sl_ike *ike, const struct sl_addr *local,
                                 const struct sl_addr *remote, size_t n);
+void conn_free(struct ike_conn *conn);   /* in no list or table any more */
+void conn_forget(struct ike_conn *conn); /* takes it out of the tables: it is configured no more */
+bool conn_initiable(const struct sl_conf_connection *conf); /* we know where its peer is */
+
+/* ---- conn.c ------------------------------------------------------------------------------------------------- */
+void conn_cmd_free(struct ike_cmd *cmd);
 void conn_ref(struct ike_isa *sa, struct ike_conn *conn);
 void conn_unref(struct ike_isa *sa);
 void conn_touch(struct ike_conn *conn);
@@ -491,6 +548,25 @@ void put_ocsp_request(struct ike_wr *c);
 /* Our responses, where the peer asked for them and as far as they are at hand and fresh. */
 void put_staples(struct ike_wr *c, struct ike_xchg *x);
 
+/* ---- v2/config.c ---------------------------------------------------------------------------------------------- */
+/* Client: what virtual_ip asks for, and what the peer gave. */
+void put_cfg_request(struct ike_wr *c, const struct ike_isa *sa);
+enum sl_rc cfg_reply_take(struct ike_xchg *x, struct sl_err *err) SL_MUST_USE;
+/* Server: what the peer asks for, into setup; what it is granted. */
+enum sl_rc cfg_request_read(struct ike_xchg *x, struct sl_err *err) SL_MUST_USE;
+void put_cfg_reply(struct ike_wr *c, const struct ike_xchg *x);
+/* Why a peer that asked gets no address, and so no child. */
+enum sl_rc cfg_failure(const struct ike_isa *sa, struct sl_err *err) SL_MUST_USE;
+/*
+ * Configured selectors of one side with "dynamic" replaced. offer: ours, of IKE_AUTH, before the peer
+ * gave us an address. SL_ADDRESS_NONE, SL_ADDRESS_REQUIRED.
+ */
+enum sl_rc vip_selectors(const struct ike_isa *sa, const struct sl_ts *ts, size_t ts_n, bool ours,
+                         bool offer, struct sl_ts out[SL_TS_MAX], size_t *n,
+                         struct sl_err *err) SL_MUST_USE;
+/* Addresses that the peer gave us and a child's traffic comes from; family 0: none. */
+void vip_of_child(const struct ike_isa *sa, struct sl_addr out[2]);
+
 /* ---- v2 --------------------------------------------------------------------------------------------------------- */
 extern const struct ike_table ike_init_initiator, ike_init_responder;
 extern const struct ike_table ike_auth_initiator, ike_auth_responder;
@@ -503,6 +579,9 @@ struct ike_isa *init_begin(struct sl_ike *ike, struct ike_conn *conn, const char
 /* A first message of a peer: limits, cookie, then a new half-open SA. */
 void init_request(struct sl_ike *ike, const struct sl_endpoint *local,
                   const struct sl_endpoint *remote, const struct ike_message *m);
+/* N(NAT_DETECTION_*_IP) for a message from local to remote, with the SA's SPIs. */
+void put_nat_detection(struct ike_wr *c, const struct ike_isa *sa, const struct sl_endpoint *local,
+                       const struct sl_endpoint *remote);
 /*
  * Negotiation of a child by its responder: chooses child, proposal and selectors from SA, TSi, TSr
  * (and KE) of x->list into *c. conf NULL: any child of the connection.
@@ -512,6 +591,18 @@ enum sl_rc child_select(struct ike_xchg *x, struct ike_child *c, const struct sl
 /* The initiator's side: what was chosen from our offer (x->offer_i, x->offer_r), into *c. */
 enum sl_rc child_chosen(struct ike_xchg *x, struct ike_child *c, const struct sl_conf_child *conf,
                         bool with_ke, struct sl_err *err) SL_MUST_USE;
+/* The key exchange of IKE_SA_INIT is answered: the first keys. */
+enum sl_rc init_derive(struct ike_xchg *x, struct sl_err *err) SL_MUST_USE;
+
+/* ---- v2/intermediate.c: IKE_INTERMEDIATE between IKE_SA_INIT and IKE_AUTH */
+extern const struct ike_table ike_intermediate_initiator, ike_intermediate_last_initiator,
+    ike_intermediate_responder;
+/* x->choice is made: setup->intermediate, where it has additional key exchanges. */
+enum sl_rc intermediate_prepare(struct ike_xchg *x, struct sl_err *err) SL_MUST_USE;
+void intermediate_free(struct ike_intermediate *m);
+/* Appends to the octets that AUTH signs what IKE_INTERMEDIATE adds (RFC 9242 3.3); false: no memory. */
+bool intermediate_cover(struct sl_buf *octets, const struct ike_xchg *x) SL_MUST_USE;
+
 /* The initiator's IKE_SA_INIT exchange is done: sign and send IKE_AUTH. */
 enum sl_rc auth_begin(struct ike_xchg *x, struct sl_err *err) SL_MUST_USE;
 /* The table for a peer's request on an established SA; NULL: none for that exchange type. */
@@ -519,5 +610,20 @@ const struct ike_table *ike_responder_table(const struct ike_isa *sa, uint8_t ex
 /* Which of two simultaneous SAs loses: the one with the lowest of the four nonces (RFC 7296 2.8.1). */
 int nonce_cmp(struct sl_bytes a, struct sl_bytes b);
 struct sl_bytes nonce_lower(struct sl_bytes a, struct sl_bytes b);
+
+/* ---- v2/mobike.c: RFC 4555 ---------------------------------------------------------------------------------------- */
+void mobike_offer(struct ike_wr *c, const struct ike_isa *sa);
+void mobike_accept(struct ike_wr *c, const struct ike_isa *sa);
+void mobike_take(struct ike_xchg *x); /* what the peer's IKE_AUTH message says of it */
+bool mobike_wants(const struct ike_isa *sa);
+void mobike_put_request(struct ike_wr *c, struct ike_xchg *x);
+void mobike_sent(struct ike_isa *sa);
+void mobike_response(struct ike_xchg *x);
+/* update: the request says that the peer has moved, and may. */
+void mobike_put_response(struct ike_wr *c, const struct ike_xchg *x, bool *update);
+void mobike_requested(struct ike_xchg *x, bool update);
+/* Before a request is sent again; false: there is no way to send it now. */
+bool mobike_again(struct ike_isa *sa) SL_MUST_USE;
+void mobike_inherit(struct ike_isa *to, const struct ike_isa *from);
 
 #endif

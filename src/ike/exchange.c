@@ -44,6 +44,7 @@ static void setup_free(struct ike_setup *s)
     sl_buf_clear(&s->id_theirs);
     sl_buf_clear(&s->ours_sig);
     sl_buf_clear(&s->peer_responders);
+    intermediate_free(s->intermediate);
     free(s->verdict);
     free(s);
 }
@@ -72,6 +73,7 @@ void xchg_free(struct ike_xchg *x)
     sl_buf_wipe(&x->plain);
     sl_kex_free(x->kex);
     sl_secret_clear(&x->shared);
+    sl_secret_clear(&x->more);
     sl_buf_clear(&x->ni);
     sl_buf_clear(&x->nr);
     selectors_clear(&x->offer_i);
@@ -306,6 +308,7 @@ enum sl_rc xchg_request(struct ike_xchg *x, uint8_t exchange, struct ike_wr *c, 
     struct ike_datagrams d = { 0 };
     const enum sl_rc rc = seal(&d, x, exchange, false, c, buf, err);
     if (rc == SL_OK) {
+        x->sent_type = exchange;
         ike_window_answered(&sa->win); /* by the response that led here, if any */
         isa_transmit(sa, &d, &sa->local, &sa->remote);
         const struct ike_retry retry = isa_retry(sa);
@@ -349,6 +352,7 @@ enum sl_rc xchg_send_init(struct ike_xchg *x, struct sl_buf *message, struct sl_
         return SL_FAIL_MEM(err);
     }
     if (x->ours) {
+        x->sent_type = IKE_SA_INIT;
         /* Another IKE_SA_INIT after a cookie or another group has message ID 0 again (2.2). */
         isa_transmit(sa, &d, &sa->local, &sa->remote);
         const struct ike_retry retry = isa_retry(sa);
@@ -388,6 +392,10 @@ uint16_t xchg_refusal(const struct ike_xchg *x, enum sl_rc rc)
     case SL_IKE_TS_UNACCEPTABLE:
     case SL_POLICY_TS:
         return IKE_N_TS_UNACCEPTABLE;
+    case SL_ADDRESS_NONE:
+        return IKE_N_INTERNAL_ADDRESS_FAILURE;
+    case SL_ADDRESS_REQUIRED:
+        return IKE_N_FAILED_CP_REQUIRED;
     case SL_IKE_LIMIT:
         return IKE_N_NO_ADDITIONAL_SAS;
     case SL_NOT_FOUND:

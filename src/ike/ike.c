@@ -163,14 +163,15 @@ static void move_peer(struct ike_isa *sa, const struct sl_endpoint *local,
 /*
  * An authentic message came from another address or port than before: the peer's NAT has changed its
  * mapping. SPEC RFC7296-2.23 SHOULD: a host that is not behind a NAT follows its peer, by what is new
- * and authentic; one behind a NAT does not, since it could be led astray.
+ * and authentic; one behind a NAT does not, since it could be led astray. SPEC RFC4555-3.8 MUST: with
+ * MOBIKE no message but an update changes where IKE goes.
  */
 static void follow_peer(struct ike_isa *sa, const struct sl_endpoint *local,
                         const struct sl_endpoint *remote)
 {
     if (sl_endpoint_eq(&sa->remote, remote) && sl_endpoint_eq(&sa->local, local))
         return;
-    if (sa->state == ISA_SETUP || sa->peer_may_move)
+    if (sa->state == ISA_SETUP || (sa->peer_may_move && !sa->mobike.on))
         move_peer(sa, local, remote, "IKE");
 }
 
@@ -188,7 +189,8 @@ static void repeat_response(struct ike_isa *sa, const struct ike_message *m,
     SL_AUTO_BUF plain = { 0 };
     enum ike_opened what;
     uint8_t first;
-    const bool authentic = ike_sk_open(&what, &sa->rx, m, &ra, &plain, &first, NULL) == SL_OK;
+    struct ike_sk *rx = sa->rx_before.cipher ? &sa->rx_before : &sa->rx;
+    const bool authentic = ike_sk_open(&what, rx, m, &ra, &plain, &first, NULL) == SL_OK;
     ike_reassembly_clear(&ra);
     if (!authentic) {
         sa->ike->stats.integrity++;
@@ -206,8 +208,11 @@ static struct ike_xchg *exchange_for(struct ike_isa *sa, const struct ike_hdr *h
 {
     if (ike_hdr_is_response(h))
         return sa->out && sa->out->state == sa->out->sent_state ? sa->out : NULL;
-    if (sa->state == ISA_SETUP)
-        return sa->in && sa->in->state == R_INIT_DONE && h->exchange == IKE_AUTH ? sa->in : NULL;
+    if (sa->state == ISA_SETUP) {
+        struct ike_xchg *in = sa->in && sa->in->state == R_INIT_DONE ? sa->in : NULL;
+        const bool more = in && in->table == &ike_intermediate_responder;
+        return in && h->exchange == (more ? IKE_INTERMEDIATE : IKE_AUTH) ? in : NULL;
+    }
     const struct ike_table *table = ike_responder_table(sa, h->exchange);
     if (!table || sa->in)
         return NULL;
@@ -215,21 +220,6 @@ static struct ike_xchg *exchange_for(struct ike_isa *sa, const struct ike_hdr *h
     if (x)
         x->table = table;
     return x;
-}
-
-/* Which exchange type a response must have is given by our request; the header could say another. */
-static uint8_t expected_type(const struct ike_xchg *x)
-{
-    switch (x->state) {
-    case I_INIT_SENT:
-        return IKE_SA_INIT;
-    case I_AUTH_SENT:
-        return IKE_AUTH;
-    case C_SENT:
-        return IKE_CREATE_CHILD_SA;
-    default:
-        return IKE_INFORMATIONAL;
-    }
 }
 
 static void read_failed(struct ike_xchg *x, enum sl_rc rc, const struct sl_err *err,
@@ -281,7 +271,7 @@ static void protected_message(struct ike_isa *sa, const struct ike_message *m,
     sa->reply_local = *local;
     sa->reply_remote = *remote;
     struct ike_xchg *x = exchange_for(sa, &m->hdr);
-    if (!x || (response && m->hdr.exchange != expected_type(x))) {
+    if (!x || (response && m->hdr.exchange != x->sent_type)) {
         sl_buf_wipe(&plain);
         return;
     }
@@ -291,6 +281,7 @@ static void protected_message(struct ike_isa *sa, const struct ike_message *m,
     if (!response) {
         ike_window_begin(&sa->win);
         child_sure(sa); /* it has had our last response, or it would repeat that request */
+        ike_sk_clear(&sa->rx_before); /* the peer has the new keys */
     }
     rc = ike_payloads_read(&x->list, first, sl_buf_bytes(&x->plain), &err);
     if (rc != SL_OK)
@@ -594,6 +585,7 @@ void sl_ike_list(const struct sl_ike *ike,
             .remote = sa->remote,
             .initiator = sa->initiator,
             .natt = sa->natt,
+            .mobike = sa->mobike.on,
             .id_local = sa->id_local,
             .id_remote = sa->id_remote,
             .suite = sa->suite,
@@ -603,6 +595,10 @@ void sl_ike_list(const struct sl_ike *ike,
             .rekey_ns = shown(sa->rekey_ns),
             .expire_ns = shown(sa->expire_ns),
             .record = sa->record,
+            .vip = sa->grant && (sa->grant->vip.addr[0].family || sa->grant->vip.addr[1].family)
+                       ? &sa->grant->vip
+                       : NULL,
+            .vip_ours = sa->began,
             .tag = sa->grant ? sa->grant->tag : "",
         };
         memcpy(i.spi_i, sa->spi_i, IKE_SPI_LEN);

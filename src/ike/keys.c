@@ -118,13 +118,14 @@ enum sl_rc ike_keys_rekey(struct ike_keys *out, enum sl_prf old_prf, const struc
                           enum sl_prf prf, const struct sl_suite *suite, struct sl_bytes ni,
                           struct sl_bytes nr, const uint8_t spi_i[IKE_SPI_LEN],
                           const uint8_t spi_r[IKE_SPI_LEN], const struct sl_secret *shared,
-                          struct sl_err *err)
+                          const struct sl_secret *more, struct sl_err *err)
 {
     SL_TRY(check_inputs(prf, suite, ni, nr, err));
     uint8_t skeyseed[SL_PRF_MAX];
-    const struct sl_bytes parts[] = { sl_secret_bytes(shared), ni, nr };
+    const struct sl_bytes parts[] = { sl_secret_bytes(shared), ni, nr,
+                                      more ? sl_secret_bytes(more) : (struct sl_bytes){ 0 } };
     /* SPEC RFC7296-2.18 MUST: the old SA's prf makes SKEYSEED, the new one's the keys */
-    enum sl_rc rc = sl_prf_run(old_prf, sl_secret_bytes(old_d), parts, 3, skeyseed, err);
+    enum sl_rc rc = sl_prf_run(old_prf, sl_secret_bytes(old_d), parts, 4, skeyseed, err);
     if (rc == SL_OK)
         rc = expand(out, prf, suite, sl_bytes(skeyseed, sl_prf_len(old_prf)), ni, nr, spi_i, spi_r,
                     err);
@@ -144,17 +145,20 @@ void ike_child_keys_clear(struct ike_child_keys *k)
 enum sl_rc ike_child_keys_derive(struct ike_child_keys *out, enum sl_prf prf,
                                  const struct sl_secret *sk_d, const struct sl_suite *suite,
                                  const struct sl_secret *shared, struct sl_bytes ni,
-                                 struct sl_bytes nr, struct sl_err *err)
+                                 struct sl_bytes nr, const struct sl_secret *more,
+                                 struct sl_err *err)
 {
     SL_TRY(check_inputs(prf, suite, ni, nr, err));
     SL_AUTO_SECRET seed = { 0 };
     size_t shared_len = shared ? shared->len : 0;
-    SL_TRY(sl_secret_init(&seed, shared_len + ni.len + nr.len, err));
+    SL_TRY(sl_secret_init(&seed, shared_len + ni.len + nr.len + (more ? more->len : 0), err));
     struct sl_wr w = sl_wr_fixed(seed.p, seed.len);
     if (shared)
         sl_wr_put(&w, sl_secret_bytes(shared));
     sl_wr_put(&w, ni);
     sl_wr_put(&w, nr);
+    if (more)
+        sl_wr_put(&w, sl_secret_bytes(more));
     size_t encr = sl_suite_encr_key_len(suite), integ = sl_suite_integ_key_len(suite);
     /* SPEC RFC7296-2.17 MUST: initiator to responder first, encryption before integrity */
     const struct cut cuts[] = { { &out->encr_i, encr },

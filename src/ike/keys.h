@@ -36,13 +36,17 @@ SL_MUST_USE enum sl_rc ike_keys_derive(struct ike_keys *out, enum sl_prf prf,
  * After a rekey of the IKE SA: SKEYSEED = prf(SK_d of the old SA, g^ir | Ni | Nr) with the old SA's
  * prf; the rest as above with the new prf and suite. i and r are now the rekey's initiator and
  * responder, whose SPIs, nonces and roles the new SA keeps (RFC 7296 2.18).
+ *
+ * more: SK(1) | SK(2) ... of additional key exchanges, which come after Nr (RFC 9370 2.2.4); NULL:
+ * none.
  */
 SL_MUST_USE enum sl_rc ike_keys_rekey(struct ike_keys *out, enum sl_prf old_prf,
                                       const struct sl_secret *old_d, enum sl_prf prf,
                                       const struct sl_suite *suite, struct sl_bytes ni,
                                       struct sl_bytes nr, const uint8_t spi_i[IKE_SPI_LEN],
                                       const uint8_t spi_r[IKE_SPI_LEN],
-                                      const struct sl_secret *shared, struct sl_err *err);
+                                      const struct sl_secret *shared, const struct sl_secret *more,
+                                      struct sl_err *err);
 
 /* ---- keys of a child SA ------------------------------------------------------------------------ */
 /* i: for packets sent by the initiator of the exchange that made the child. */
@@ -51,14 +55,15 @@ struct ike_child_keys {
 };
 void ike_child_keys_clear(struct ike_child_keys *k);
 /*
- * KEYMAT = prf+(SK_d, [g^ir |] Ni | Nr). shared: NULL without PFS. Nonces: of IKE_SA_INIT for the
+ * KEYMAT = prf+(SK_d, [g^ir |] Ni | Nr [| SK(1) | SK(2) ...]). shared, more: NULL without PFS. Nonces: of IKE_SA_INIT for the
  * first child, of CREATE_CHILD_SA for others. *out must be empty.
  */
 SL_MUST_USE enum sl_rc ike_child_keys_derive(struct ike_child_keys *out, enum sl_prf prf,
                                              const struct sl_secret *sk_d,
                                              const struct sl_suite *suite,
                                              const struct sl_secret *shared, struct sl_bytes ni,
-                                             struct sl_bytes nr, struct sl_err *err);
+                                             struct sl_bytes nr, const struct sl_secret *more,
+                                             struct sl_err *err);
 
 /* ---- AUTH --------------------------------------------------------------------------------------- */
 /*

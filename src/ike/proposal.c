@@ -1,8 +1,9 @@
 /*
  * SA payloads: reading, writing, choosing (RFC 7296 3.3, 2.7). Names and strength of transforms are
- * in transform.c.
+ * in transform.c, what there is about additional key exchanges alone in addke.c.
  */
 #include "src/ike/proposal.h"
+#include "src/ike/addke.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -138,7 +139,7 @@ enum sl_rc ike_sa_read(struct ike_sa *sa, struct sl_bytes body, struct sl_err *e
 }
 
 /* ---- writing ------------------------------------------------------------------------------------- */
-#define OURS_MAX 6 /* transforms in one of our proposals */
+#define OURS_MAX (6 + 2 * SL_ADDKE_MAX) /* transforms in one of our proposals */
 struct ours {
     struct ike_transform t[OURS_MAX];
     size_t n;
@@ -161,6 +162,18 @@ static void add_suite(struct ours *o, const struct sl_suite *s, bool name_integ)
     /* SPEC RFC7296-3.3 MUST: an AEAD goes without an integrity transform (or with NONE alone) */
     if (s->integ != SL_INTEG_NONE || name_integ)
         add(o, IKE_T_INTEG, s->integ, 0);
+}
+
+/* SPEC RFC9370-2.2.2: a method that may be left out is offered beside NONE */
+static void add_additional(struct ours *o, const struct sl_conf_addke *a)
+{
+    for (size_t i = 0; i < SL_ADDKE_MAX; i++) {
+        if (a->ke[i] == SL_KE_NONE)
+            continue;
+        add(o, (uint8_t)(IKE_T_ADDKE1 + i), a->ke[i], 0);
+        if (a->may_skip >> i & 1)
+            add(o, (uint8_t)(IKE_T_ADDKE1 + i), SL_KE_NONE, 0);
+    }
 }
 
 static void write_proposal(struct sl_wr *w, bool last, uint8_t number, uint8_t protocol,
@@ -196,15 +209,22 @@ static void write_proposal(struct sl_wr *w, bool last, uint8_t number, uint8_t p
 void ike_put_sa_ike(struct ike_wr *c, const struct sl_conf_ike_proposal *conf, size_t n,
                     struct sl_bytes spi)
 {
-    size_t mark = ike_wr_open(c, IKE_P_SA);
-    if (n == 0 || n > IKE_PROPOSALS_MAX)
+    size_t mark = ike_wr_open(c, IKE_P_SA), last = SIZE_MAX;
+    uint8_t number = 0;
+    for (size_t i = 0; i < n; i++)
+        if (addke_usable(conf[i].ke, &conf[i].add))
+            last = i;
+    if (last == SIZE_MAX || n > IKE_PROPOSALS_MAX)
         c->w.bad = true;
     for (size_t i = 0; i < n && !c->w.bad; i++) {
         struct ours o = { 0 };
+        if (!addke_usable(conf[i].ke, &conf[i].add))
+            continue;
         add_suite(&o, &conf[i].suite, false);
         add(&o, IKE_T_PRF, conf[i].prf, 0);
         add(&o, IKE_T_KE, conf[i].ke, 0);
-        write_proposal(&c->w, i + 1 == n, (uint8_t)(i + 1), IKE_PROTO_IKE, spi, &o);
+        add_additional(&o, &conf[i].add);
+        write_proposal(&c->w, i == last, ++number, IKE_PROTO_IKE, spi, &o);
     }
     ike_wr_close(c, mark);
 }
@@ -212,18 +232,26 @@ void ike_put_sa_ike(struct ike_wr *c, const struct sl_conf_ike_proposal *conf, s
 void ike_put_sa_esp(struct ike_wr *c, const struct sl_conf_esp_proposal *conf, size_t n,
                     struct sl_bytes spi, bool with_ke, bool esn)
 {
-    size_t mark = ike_wr_open(c, IKE_P_SA);
-    if (n == 0 || n > IKE_PROPOSALS_MAX)
+    size_t mark = ike_wr_open(c, IKE_P_SA), last = SIZE_MAX;
+    uint8_t number = 0;
+    for (size_t i = 0; i < n; i++)
+        if (!with_ke || addke_usable(conf[i].ke, &conf[i].add))
+            last = i;
+    if (last == SIZE_MAX || n > IKE_PROPOSALS_MAX)
         c->w.bad = true;
     for (size_t i = 0; i < n && !c->w.bad; i++) {
         struct ours o = { 0 };
+        if (with_ke && !addke_usable(conf[i].ke, &conf[i].add))
+            continue;
         add_suite(&o, &conf[i].suite, false);
         if (with_ke && conf[i].ke != SL_KE_NONE)
             add(&o, IKE_T_KE, conf[i].ke, 0);
+        if (with_ke)
+            add_additional(&o, &conf[i].add);
         if (esn)
             add(&o, IKE_T_ESN, 1, 0);
         add(&o, IKE_T_ESN, 0, 0);
-        write_proposal(&c->w, i + 1 == n, (uint8_t)(i + 1), IKE_PROTO_ESP, spi, &o);
+        write_proposal(&c->w, i == last, ++number, IKE_PROTO_ESP, spi, &o);
     }
     ike_wr_close(c, mark);
 }
@@ -237,6 +265,9 @@ void ike_put_sa_choice(struct ike_wr *c, const struct ike_choice *choice, struct
         add(&o, IKE_T_PRF, choice->prf, 0);
     if (choice->has_ke)
         add(&o, IKE_T_KE, choice->ke, 0);
+    for (size_t i = 0; i < SL_ADDKE_MAX; i++)
+        if (choice->add.has >> i & 1)
+            add(&o, (uint8_t)(IKE_T_ADDKE1 + i), choice->add.ke[i], 0);
     if (choice->protocol == IKE_PROTO_ESP)
         add(&o, IKE_T_ESN, choice->esn, 0);
     write_proposal(&c->w, true, choice->number, choice->protocol, spi, &o);
@@ -248,12 +279,15 @@ struct terms { /* what both kinds of negotiation have in common */
     uint8_t protocol;
     size_t spi_len;
     bool with_ke, esn;
-    bool answer; /* one transform of each type, none that was not offered */
+    bool additional; /* there can be additional key exchanges */
+    bool answer;     /* one transform of each type, none that was not offered */
 };
 struct want {
     struct sl_suite suite;
     enum sl_prf prf;
     enum sl_ke ke;
+    struct sl_conf_addke add;
+    size_t ours; /* index into the configuration */
 };
 
 #define NOT_FOUND SIZE_MAX
@@ -293,6 +327,7 @@ static bool match(struct ike_choice *out, uint64_t *rank, const struct ike_propo
     if (p->protocol != terms->protocol || p->spi.len != terms->spi_len || !want_is_sound(w, terms))
         return false;
     struct found encr = { 0, NOT_FOUND }, prf = encr, integ = encr, ke = encr, esn = encr;
+    struct addke_found add = { 0 };
     bool esn_chosen = false;
     struct sl_rd r = sl_rd(p->body);
     for (struct ike_transform t; ike_transform_next(&t, &r);) {
@@ -317,11 +352,17 @@ static bool match(struct ike_choice *out, uint64_t *rank, const struct ike_propo
             note(&esn, plain && (t.id == 0 || (t.id == 1 && terms->esn)));
             break;
         default:
-            return false; /* SPEC RFC7296-3.3.6 MUST: a proposal with an unknown type is rejected */
+            if (!addke_note(&add, &w->add, &t))
+                return false; /* SPEC RFC7296-3.3.6 MUST: one with an unknown type is rejected */
+            break;
         }
     }
     bool is_ike = terms->protocol == IKE_PROTO_IKE;
     bool ke_matters = is_ike || terms->with_ke;
+    struct ike_addke chosen = { 0 };
+    if (ke_matters ? !addke_choose(&chosen, &add, &w->add, terms->additional)
+                   : terms->answer && addke_any(&add))
+        return false;
     if (encr.at == NOT_FOUND)
         return false;
     /* a type that is absent is NONE: integrity beside an AEAD, the group without PFS */
@@ -331,8 +372,8 @@ static bool match(struct ike_choice *out, uint64_t *rank, const struct ike_propo
         return false;
     if (ke_matters && ke.at == NOT_FOUND && (ke.n || w->ke != SL_KE_NONE))
         return false;
-    if (terms->answer &&
-        (encr.n > 1 || prf.n > 1 || integ.n > 1 || ke.n > 1 || esn.n > 1 || (!ke_matters && ke.n)))
+    if (terms->answer && (encr.n > 1 || prf.n > 1 || integ.n > 1 || ke.n > 1 || esn.n > 1 ||
+                          addke_doubled(&add) || (!ke_matters && ke.n)))
         return false;
     *rank = (uint64_t)encr.at << 24 | (uint64_t)(integ.n ? integ.at : 0) << 16 |
             (uint64_t)(is_ike ? prf.at : 0) << 8 | (ke_matters && ke.n ? ke.at : 0);
@@ -342,9 +383,11 @@ static bool match(struct ike_choice *out, uint64_t *rank, const struct ike_propo
                                 .prf = w->prf,
                                 .ke = ke_matters ? w->ke : SL_KE_NONE,
                                 .has_ke = ke_matters && ke.n > 0,
+                                .add = chosen,
                                 .has_integ = integ.n > 0,
                                 .esn = !is_ike && esn_chosen,
-                                .spi = p->spi };
+                                .spi = p->spi,
+                                .ours = w->ours };
     return true;
 }
 
@@ -366,13 +409,15 @@ static void append(struct list *l, const char *between, const char *item)
     l->len += (size_t)n;
 }
 
-static const uint8_t refusable[] = { IKE_T_ENCR, IKE_T_INTEG, IKE_T_PRF, IKE_T_KE };
+static const uint8_t refusable[] = { IKE_T_ENCR, IKE_T_INTEG,  IKE_T_PRF,
+                                     IKE_T_KE,   IKE_T_ADDKE1, IKE_T_ADDKE1 + 1 };
 
 static bool type_matters(uint8_t type, const struct terms *terms)
 {
     if (type == IKE_T_PRF)
         return terms->protocol == IKE_PROTO_IKE;
-    return type != IKE_T_KE || terms->protocol == IKE_PROTO_IKE || terms->with_ke;
+    return (type != IKE_T_KE && type < IKE_T_ADDKE1) || terms->protocol == IKE_PROTO_IKE ||
+           terms->with_ke;
 }
 
 /* Names the transforms of types of which p offers nothing but weak ones; returns how many. */
@@ -434,6 +479,11 @@ static void want_text(char *out, size_t cap, const struct want *w, const struct 
     (void)snprintf(out, cap, "%s%s%s%s%s", sl_suite_text(suite, &w->suite), is_ike ? " " : "",
                    is_ike ? ike_transform_text(prf, &tp) : "", has_ke ? " " : "",
                    has_ke ? ike_transform_text(ke, &tk) : "");
+    for (size_t i = 0; has_ke && i < SL_ADDKE_MAX; i++) {
+        const size_t len = strlen(out);
+        if (w->add.ke[i] != SL_KE_NONE)
+            (void)snprintf(out + len, cap - len, " with %s", sl_ke_text(w->add.ke[i]));
+    }
 }
 
 static enum sl_rc refuse(const struct ike_sa *sa, const struct want *want, size_t n,
@@ -456,6 +506,11 @@ static enum sl_rc refuse(const struct ike_sa *sa, const struct want *want, size_
     }
     if (of_protocol == 0)
         return SL_FAIL(err, SL_IKE_NO_PROPOSAL, "peer makes no proposal for %s", protocol);
+    if (n == 0)
+        return SL_FAIL(err, SL_IKE_NO_PROPOSAL,
+                       "none of our %s proposals can be used: this libcrypto lacks ML-KEM "
+                       "(OpenSSL 3.5 has it)",
+                       protocol);
     if (all_weak == of_protocol)
         return SL_FAIL(err, SL_WEAK_ALGORITHM, "peer offers only %s; %s refused as too weak",
                        weak.text,
@@ -470,7 +525,7 @@ static enum sl_rc refuse(const struct ike_sa *sa, const struct want *want, size_
             append(&theirs, " ", one.text);
     }
     for (size_t i = 0; i < n; i++) {
-        char one[3 * IKE_TEXT];
+        char one[5 * IKE_TEXT];
         want_text(one, sizeof(one), &want[i], terms);
         append(&ours, ", ", one);
     }
@@ -490,7 +545,6 @@ static enum sl_rc select_by(struct ike_choice *out, const struct ike_sa *sa,
         for (size_t k = 0; k < n; k++) {
             if (!match(&c, &rank, &sa->p[i], &want[k], terms))
                 continue;
-            c.ours = k;
             /* ours: our index counts, then the peer's; the peer's: its proposal, then its order in it */
             rank = prefer == IKE_PREFER_OURS ? (uint64_t)k << 40 | (uint64_t)i << 32 | rank
                                              : (uint64_t)i << 40 | rank;
@@ -510,7 +564,7 @@ static enum sl_rc check_answer(struct ike_choice *out, const struct ike_sa *sa,
                                const struct want *want, size_t n, const struct terms *terms,
                                struct sl_err *err)
 {
-    char text[3 * IKE_TEXT];
+    char text[5 * IKE_TEXT];
     const struct ike_proposal *p = &sa->p[0];
     if (sa->n != 1)
         return SL_FAIL(err, SL_IKE_NO_PROPOSAL, "peer's answer has %zu proposals, expected 1",
@@ -532,7 +586,6 @@ static enum sl_rc check_answer(struct ike_choice *out, const struct ike_sa *sa,
                        "peer answered proposal %u with %s, which is not what it was offered (%s)",
                        p->number, theirs.text, text);
     }
-    c.ours = p->number - 1U;
     *out = c;
     return SL_OK;
 }
@@ -540,27 +593,43 @@ static enum sl_rc check_answer(struct ike_choice *out, const struct ike_sa *sa,
 static size_t wants_of_ike(struct want want[IKE_PROPOSALS_MAX],
                            const struct sl_conf_ike_proposal *conf, size_t n)
 {
-    n = n < IKE_PROPOSALS_MAX ? n : IKE_PROPOSALS_MAX;
-    for (size_t i = 0; i < n; i++)
-        want[i] = (struct want){ .suite = conf[i].suite, .prf = conf[i].prf, .ke = conf[i].ke };
-    return n;
+    size_t used = 0;
+    for (size_t i = 0; i < n && i < IKE_PROPOSALS_MAX; i++)
+        if (addke_usable(conf[i].ke, &conf[i].add))
+            want[used++] = (struct want){ .suite = conf[i].suite,
+                                          .prf = conf[i].prf,
+                                          .ke = conf[i].ke,
+                                          .add = conf[i].add,
+                                          .ours = i };
+    return used;
 }
 
 static size_t wants_of_esp(struct want want[IKE_PROPOSALS_MAX],
-                           const struct sl_conf_esp_proposal *conf, size_t n)
+                           const struct sl_conf_esp_proposal *conf, size_t n, bool with_ke)
 {
-    n = n < IKE_PROPOSALS_MAX ? n : IKE_PROPOSALS_MAX;
-    for (size_t i = 0; i < n; i++)
-        want[i] = (struct want){ .suite = conf[i].suite, .ke = conf[i].ke };
-    return n;
+    size_t used = 0;
+    for (size_t i = 0; i < n && i < IKE_PROPOSALS_MAX; i++)
+        if (!with_ke || addke_usable(conf[i].ke, &conf[i].add))
+            want[used++] = (struct want){
+                .suite = conf[i].suite, .ke = conf[i].ke, .add = conf[i].add, .ours = i
+            };
+    return used;
+}
+
+static struct terms terms_of_ike(enum ike_offer_kind kind, bool answer)
+{
+    return (struct terms){ .protocol = IKE_PROTO_IKE,
+                           .spi_len = kind == IKE_OFFER_REKEY ? IKE_SPI_LEN : 0,
+                           .additional = kind != IKE_OFFER_INIT,
+                           .answer = answer };
 }
 
 enum sl_rc ike_sa_select_ike(struct ike_choice *out, const struct ike_sa *sa,
-                             const struct sl_conf_ike_proposal *conf, size_t n, bool rekey,
-                             enum ike_prefer prefer, struct sl_err *err)
+                             const struct sl_conf_ike_proposal *conf, size_t n,
+                             enum ike_offer_kind kind, enum ike_prefer prefer, struct sl_err *err)
 {
     struct want want[IKE_PROPOSALS_MAX] = { 0 };
-    const struct terms terms = { .protocol = IKE_PROTO_IKE, .spi_len = rekey ? IKE_SPI_LEN : 0 };
+    const struct terms terms = terms_of_ike(kind, false);
     return select_by(out, sa, want, wants_of_ike(want, conf, n), &terms, prefer, err);
 }
 
@@ -569,20 +638,20 @@ enum sl_rc ike_sa_select_esp(struct ike_choice *out, const struct ike_sa *sa,
                              bool esn, enum ike_prefer prefer, struct sl_err *err)
 {
     struct want want[IKE_PROPOSALS_MAX] = { 0 };
-    const struct terms terms = {
-        .protocol = IKE_PROTO_ESP, .spi_len = 4, .with_ke = with_ke, .esn = esn
-    };
-    return select_by(out, sa, want, wants_of_esp(want, conf, n), &terms, prefer, err);
+    const struct terms terms = { .protocol = IKE_PROTO_ESP,
+                                 .spi_len = 4,
+                                 .with_ke = with_ke,
+                                 .additional = with_ke,
+                                 .esn = esn };
+    return select_by(out, sa, want, wants_of_esp(want, conf, n, with_ke), &terms, prefer, err);
 }
 
 enum sl_rc ike_sa_check_ike(struct ike_choice *out, const struct ike_sa *sa,
-                            const struct sl_conf_ike_proposal *conf, size_t n, bool rekey,
-                            struct sl_err *err)
+                            const struct sl_conf_ike_proposal *conf, size_t n,
+                            enum ike_offer_kind kind, struct sl_err *err)
 {
     struct want want[IKE_PROPOSALS_MAX] = { 0 };
-    const struct terms terms = { .protocol = IKE_PROTO_IKE,
-                                 .spi_len = rekey ? IKE_SPI_LEN : 0,
-                                 .answer = true };
+    const struct terms terms = terms_of_ike(kind, true);
     return check_answer(out, sa, want, wants_of_ike(want, conf, n), &terms, err);
 }
 
@@ -591,16 +660,19 @@ enum sl_rc ike_sa_check_esp(struct ike_choice *out, const struct ike_sa *sa,
                             bool esn, struct sl_err *err)
 {
     struct want want[IKE_PROPOSALS_MAX] = { 0 };
-    const struct terms terms = {
-        .protocol = IKE_PROTO_ESP, .spi_len = 4, .with_ke = with_ke, .esn = esn, .answer = true
-    };
-    return check_answer(out, sa, want, wants_of_esp(want, conf, n), &terms, err);
+    const struct terms terms = { .protocol = IKE_PROTO_ESP,
+                                 .spi_len = 4,
+                                 .with_ke = with_ke,
+                                 .additional = with_ke,
+                                 .esn = esn,
+                                 .answer = true };
+    return check_answer(out, sa, want, wants_of_esp(want, conf, n, with_ke), &terms, err);
 }
 
 bool ike_offers_ke_ike(const struct sl_conf_ike_proposal *conf, size_t n, uint16_t group)
 {
     for (size_t i = 0; i < n; i++)
-        if (conf[i].ke == group)
+        if (conf[i].ke == group && addke_usable(conf[i].ke, &conf[i].add))
             return group != SL_KE_NONE;
     return false;
 }
@@ -608,7 +680,7 @@ bool ike_offers_ke_ike(const struct sl_conf_ike_proposal *conf, size_t n, uint16
 bool ike_offers_ke_esp(const struct sl_conf_esp_proposal *conf, size_t n, uint16_t group)
 {
     for (size_t i = 0; i < n; i++)
-        if (conf[i].ke == group)
+        if (conf[i].ke == group && addke_usable(conf[i].ke, &conf[i].add))
             return group != SL_KE_NONE;
     return false;
 }

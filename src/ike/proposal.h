@@ -56,10 +56,11 @@ SL_MUST_USE enum sl_rc ike_sa_read(struct ike_sa *sa, struct sl_bytes body, stru
 bool ike_transform_next(struct ike_transform *t, struct sl_rd *r) SL_MUST_USE;
 
 /*
- * Our offer, in order, numbered from 1: proposal number k is conf[k-1].
+ * Our offer, in order, numbered from 1, without the proposals that cannot be used here (a key
+ * exchange that this libcrypto lacks).
  *
  *   spi      IKE: empty in IKE_SA_INIT, 8 bytes in a rekey. ESP: 4 bytes, ours for receiving
- *   with_ke  ESP: put the group of PFS in (CREATE_CHILD_SA); never in IKE_AUTH (RFC 7296 1.2)
+ *   with_ke  ESP: put the groups of PFS in (CREATE_CHILD_SA); never in IKE_AUTH (RFC 7296 1.2)
  *   esn      ESP: offer ESN before no-ESN; false: no-ESN alone
  */
 void ike_put_sa_ike(struct ike_wr *c, const struct sl_conf_ike_proposal *conf, size_t n,
@@ -67,14 +68,34 @@ void ike_put_sa_ike(struct ike_wr *c, const struct sl_conf_ike_proposal *conf, s
 void ike_put_sa_esp(struct ike_wr *c, const struct sl_conf_esp_proposal *conf, size_t n,
                     struct sl_bytes spi, bool with_ke, bool esn);
 
+/* The first proposal that can be used here; n: none can. */
+size_t ike_first_ike(const struct sl_conf_ike_proposal *conf, size_t n);
+/* Does one of them have additional key exchanges? Then IKE_INTERMEDIATE is announced (RFC 9370 2.2). */
+bool ike_offers_additional(const struct sl_conf_ike_proposal *conf, size_t n);
+
+/* The additional key exchanges chosen, ADDKE1 to ADDKE7 (RFC 9370 2.2.2). */
+struct ike_addke {
+    enum sl_ke ke[SL_ADDKE_MAX]; /* SL_KE_NONE: none of that number */
+    uint8_t has; /* bit i: the offer had transforms of its type, so the answer has */
+};
+/* The i-th that is to be done, in their order, from 0; SL_KE_NONE: there are no more. */
+enum sl_ke ike_addke_get(const struct ike_addke *a, size_t i);
+size_t ike_addke_n(const struct ike_addke *a);
+/* "curve25519", "curve25519 with mlkem768 and ecp384"; returns out. */
+#define IKE_KE_TEXT 128
+const char *ike_ke_text(char out[IKE_KE_TEXT], enum sl_ke ke, const struct ike_addke *a);
+/* May a connection with this configuration have settled on that? */
+bool ike_addke_fits(const struct sl_conf_addke *conf, const struct ike_addke *a);
+
 /* What both sides settled on. */
 struct ike_choice {
     uint8_t number;   /* of the proposal, to be echoed */
     uint8_t protocol; /* IKE_PROTO_IKE or IKE_PROTO_ESP */
     struct sl_suite suite;
-    enum sl_prf prf;     /* IKE only */
-    enum sl_ke ke;       /* ESP: SL_KE_NONE without PFS */
-    bool has_ke;         /* ESP: the offer had transforms of type 4, so the answer has one */
+    enum sl_prf prf; /* IKE only */
+    enum sl_ke ke;   /* ESP: SL_KE_NONE without PFS */
+    bool has_ke;     /* ESP: the offer had transforms of type 4, so the answer has one */
+    struct ike_addke add;
     bool has_integ;      /* the offer named integrity (NONE beside an AEAD), so the answer does */
     bool esn;            /* ESP only */
     struct sl_bytes spi; /* the peer's; borrowed from the payload */
@@ -93,12 +114,16 @@ enum ike_prefer { IKE_PREFER_PEER = 0, IKE_PREFER_OURS };
  * refused as weak. Either way the text names the peer's algorithms ("peer offers only 3DES with
  * MODP-1024; both are refused as too weak") and the answer on the wire is N(NO_PROPOSAL_CHOSEN).
  *
- * rekey: of the IKE SA, so proposals carry 8-byte SPIs (else none may). ESP: with_ke as above; false
- * ignores groups that the peer names in IKE_AUTH. esn: ESN may be chosen.
+ * kind: a rekey of the IKE SA, whose proposals carry 8-byte SPIs (else none may), or the first
+ * messages of a peer that does or does not know IKE_INTERMEDIATE, without which there can be no
+ * additional key exchanges. ESP: with_ke as above; false ignores groups that the peer names in
+ * IKE_AUTH. esn: ESN may be chosen.
  */
+enum ike_offer_kind { IKE_OFFER_INIT, IKE_OFFER_INIT_INTERMEDIATE, IKE_OFFER_REKEY };
 SL_MUST_USE enum sl_rc ike_sa_select_ike(struct ike_choice *out, const struct ike_sa *sa,
                                          const struct sl_conf_ike_proposal *conf, size_t n,
-                                         bool rekey, enum ike_prefer prefer, struct sl_err *err);
+                                         enum ike_offer_kind kind, enum ike_prefer prefer,
+                                         struct sl_err *err);
 SL_MUST_USE enum sl_rc ike_sa_select_esp(struct ike_choice *out, const struct ike_sa *sa,
                                          const struct sl_conf_esp_proposal *conf, size_t n,
                                          bool with_ke, bool esn, enum ike_prefer prefer,
@@ -109,7 +134,7 @@ SL_MUST_USE enum sl_rc ike_sa_select_esp(struct ike_choice *out, const struct ik
  */
 SL_MUST_USE enum sl_rc ike_sa_check_ike(struct ike_choice *out, const struct ike_sa *sa,
                                         const struct sl_conf_ike_proposal *conf, size_t n,
-                                        bool rekey, struct sl_err *err);
+                                        enum ike_offer_kind kind, struct sl_err *err);
 SL_MUST_USE enum sl_rc ike_sa_check_esp(struct ike_choice *out, const struct ike_sa *sa,
                                         const struct sl_conf_esp_proposal *conf, size_t n,
                                         bool with_ke, bool esn, struct sl_err *err);

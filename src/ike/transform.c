@@ -92,10 +92,13 @@ static const struct row rows[] = {
     { IKE_T_ESN, 1, false, "ESN" },
 };
 
+/* ADDKE1 to ADDKE7 have the methods of type 4 (RFC 9370 4). */
 static const struct row *find(const struct ike_transform *t)
 {
+    const bool additional = t->type >= IKE_T_ADDKE1 && t->type < IKE_T_ADDKE1 + SL_ADDKE_MAX;
+    const uint8_t type = additional ? IKE_T_KE : t->type;
     for (size_t i = 0; i < SL_ARRAY_LEN(rows); i++)
-        if (rows[i].type == t->type && rows[i].id == t->id)
+        if (rows[i].type == type && rows[i].id == t->id)
             return &rows[i];
     return NULL;
 }
@@ -106,7 +109,9 @@ const char *ike_transform_text(char out[IKE_TEXT], const struct ike_transform *t
         "transform", "cipher", "PRF", "integrity", "group", "ESN"
     };
     const struct row *row = find(t);
-    if (row && t->key_bits)
+    if (row && t->type >= IKE_T_ADDKE1)
+        (void)snprintf(out, IKE_TEXT, "with %s", row->name);
+    else if (row && t->key_bits)
         (void)snprintf(out, IKE_TEXT, "%s-%u", row->name, t->key_bits);
     else if (row)
         return row->name;

@@ -7,13 +7,22 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static const struct sl_conf_ike_proposal ike_ours[] = {
-    { { SL_ENCR_AES_GCM_16, 128, SL_INTEG_NONE }, SL_PRF_HMAC_SHA2_256, SL_KE_CURVE25519 },
-    { { SL_ENCR_AES_CBC, 256, SL_INTEG_HMAC_SHA2_256_128 }, SL_PRF_HMAC_SHA2_384, SL_KE_MODP3072 },
-    { { SL_ENCR_CHACHA20_POLY1305, 256, SL_INTEG_NONE }, SL_PRF_HMAC_SHA2_512, SL_KE_ECP384 },
+    { { SL_ENCR_AES_GCM_16, 128, SL_INTEG_NONE },
+      SL_PRF_HMAC_SHA2_256,
+      SL_KE_CURVE25519,
+      { { SL_KE_ECP384, SL_KE_NONE, SL_KE_ECP256 }, 1 } },
+    { { SL_ENCR_AES_CBC, 256, SL_INTEG_HMAC_SHA2_256_128 },
+      SL_PRF_HMAC_SHA2_384,
+      SL_KE_MODP3072,
+      { .may_skip = 0 } },
+    { { SL_ENCR_CHACHA20_POLY1305, 256, SL_INTEG_NONE },
+      SL_PRF_HMAC_SHA2_512,
+      SL_KE_ECP384,
+      { { SL_KE_ECP256 }, 0 } },
 };
 static const struct sl_conf_esp_proposal esp_ours[] = {
-    { { SL_ENCR_AES_GCM_16, 128, SL_INTEG_NONE }, SL_KE_CURVE25519 },
-    { { SL_ENCR_AES_CBC, 256, SL_INTEG_HMAC_SHA2_256_128 }, SL_KE_NONE },
+    { { SL_ENCR_AES_GCM_16, 128, SL_INTEG_NONE }, SL_KE_CURVE25519, { { SL_KE_ECP384 }, 1 } },
+    { { SL_ENCR_AES_CBC, 256, SL_INTEG_HMAC_SHA2_256_128 }, SL_KE_NONE, { .may_skip = 0 } },
 };
 
 /* Our answer to a choice must pass the check of an initiator who offered ours. */
@@ -29,7 +38,8 @@ static void answer(const struct ike_choice *c, bool rekey, bool with_ke)
         abort();
     sa.p[0].number = 1;
     if (c->protocol == IKE_PROTO_IKE
-            ? ike_sa_check_ike(&again, &sa, &ike_ours[c->ours], 1, rekey, &err) != SL_OK
+            ? ike_sa_check_ike(&again, &sa, &ike_ours[c->ours], 1,
+                               rekey ? IKE_OFFER_REKEY : IKE_OFFER_INIT_INTERMEDIATE, &err) != SL_OK
             : ike_sa_check_esp(&again, &sa, &esp_ours[c->ours], 1, with_ke, c->esn, &err) != SL_OK)
         abort();
 }
@@ -54,11 +64,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     for (unsigned bits = 0; bits < 8; bits++) {
         bool a = bits & 1, b = bits & 2;
         enum ike_prefer prefer = bits & 4 ? IKE_PREFER_OURS : IKE_PREFER_PEER;
-        if (ike_sa_select_ike(&c, &sa, ike_ours, 3, a, prefer, &err) == SL_OK)
-            answer(&c, a, false);
+        if (ike_sa_select_ike(&c, &sa, ike_ours, 3,
+                              a ? IKE_OFFER_REKEY : IKE_OFFER_INIT_INTERMEDIATE, prefer,
+                              &err) == SL_OK)
+            answer(&c, a, IKE_OFFER_INIT);
         if (ike_sa_select_esp(&c, &sa, esp_ours, 2, a, b, prefer, &err) == SL_OK)
             answer(&c, false, a);
-        (void)!ike_sa_check_ike(&c, &sa, ike_ours, 3, a, &err);
+        (void)!ike_sa_check_ike(&c, &sa, ike_ours, 3,
+                                a ? IKE_OFFER_REKEY : IKE_OFFER_INIT_INTERMEDIATE, &err);
         (void)!ike_sa_check_esp(&c, &sa, esp_ours, 2, a, b, &err);
     }
     return 0;

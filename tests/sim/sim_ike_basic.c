@@ -34,6 +34,15 @@ static const struct sim_done *result(const struct sim_gw *gw, uint64_t id)
     return d;
 }
 
+/* The connection's peer is elsewhere; family 0: anywhere. */
+static void peer_at(struct sim_gw *gw, const struct sl_addr *addr)
+{
+    struct sl_err err = { 0 };
+    gw->config->connection[0].remote.addr = *addr;
+    ck_ok(sl_ike_config(gw->ike, gw->config, &err), &err);
+    sim_gw_pump(gw);
+}
+
 START_TEST(handshake_by_certificate_ends_in_the_same_sas)
 {
     begin(&plain, &plain);
@@ -698,7 +707,7 @@ START_TEST(nat_moves_to_4500_and_keeps_the_mapping_alive)
     begin(&plain, &plain);
     behind_nat(&w.a, "198.51.100.1");
     /* b knows a by its outside address only */
-    w.b.config->connection[0].remote.addr = w.a.node.outside;
+    peer_at(&w.b, &w.a.node.outside);
     world_up(&w);
     ck_assert(w.a.sas->child.udp_encap && w.b.sas->child.udp_encap);
     ck_assert_uint_eq(w.a.sas->child.remote.port, 4500);
@@ -712,9 +721,10 @@ END_TEST
 
 START_TEST(nat_rebinding_moves_the_children)
 {
-    begin(&plain, &plain);
+    const struct world_side fixed = { "", "mobike = no", "" }; /* with it, by its own means alone */
+    begin(&fixed, &plain);
     behind_nat(&w.a, "198.51.100.1");
-    w.b.config->connection[0].remote.addr = w.a.node.outside;
+    peer_at(&w.b, &w.a.node.outside);
     world_up(&w);
     w.a.node.nat_offset = 2000;
     (void)sim_gw_rekey(&w.a, "ab", NULL, false); /* any authentic message shows it */
@@ -748,7 +758,7 @@ START_TEST(nat_rebinding_seen_by_esp_moves_the_children_and_is_asked_about)
 {
     begin(&plain, &plain);
     behind_nat(&w.a, "198.51.100.1");
-    w.b.config->connection[0].remote.addr = w.a.node.outside;
+    peer_at(&w.b, &w.a.node.outside);
     world_up(&w);
     w.a.node.nat_offset = 2000;
     heard("198.51.100.1:6500");
@@ -792,8 +802,8 @@ START_TEST(peer_does_not_move_when_we_are_behind_a_nat_too)
     begin(&plain, &plain);
     behind_nat(&w.a, "198.51.100.1");
     behind_nat(&w.b, "198.51.100.2");
-    w.a.config->connection[0].remote.addr = w.b.node.outside;
-    w.b.config->connection[0].remote.addr = w.a.node.outside;
+    peer_at(&w.a, &w.b.node.outside);
+    peer_at(&w.b, &w.a.node.outside);
     w.b.node.nat_offset = 0;
     world_up(&w);
     ck_assert(w.b.sas->child.udp_encap);
@@ -808,7 +818,7 @@ START_TEST(nat_rebinding_is_not_faked_by_a_replayed_message)
 {
     begin(&plain, &plain);
     behind_nat(&w.a, "198.51.100.1");
-    w.b.config->connection[0].remote.addr = w.a.node.outside;
+    peer_at(&w.b, &w.a.node.outside);
     world_up(&w);
     w.spoil = record_info;
     (void)sim_gw_rekey(&w.a, "ab", NULL, false);
@@ -909,7 +919,7 @@ START_TEST(half_open_sas_are_bounded_in_all_and_per_source)
         "max_half_open = 10\n  cookie_threshold = 10\n  max_half_open_per_source = 4", "", ""
     };
     begin(&plain, &tight);
-    w.b.config->connection[0].remote.addr = (struct sl_addr){ 0 };
+    peer_at(&w.b, &(struct sl_addr){ 0 });
     w.spoil = keep_first;
     (void)sim_gw_up(&w.a, "ab", NULL);
     world_run(&w, 500);
@@ -995,7 +1005,7 @@ START_TEST(commands_with_unknown_names_say_so)
     ck_assert_int_eq(result(&w.a, sim_gw_up(&w.a, "ab", "nix"))->rc, SL_NOT_FOUND);
     ck_assert_int_eq(result(&w.a, sim_gw_rekey(&w.a, "ab", NULL, true))->rc, SL_NOT_FOUND);
     ck_assert_int_eq(result(&w.a, sim_gw_down(&w.a, "ab", NULL))->rc, SL_OK);
-    w.a.config->connection[0].remote.addr = (struct sl_addr){ 0 };
+    peer_at(&w.a, &(struct sl_addr){ 0 });
     ck_assert_int_eq(result(&w.a, sim_gw_up(&w.a, "ab", NULL))->rc, SL_USAGE);
     world_clear(&w);
 }

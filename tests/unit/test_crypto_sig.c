@@ -118,6 +118,10 @@ START_TEST(algorithm_identifiers_are_those_of_libcrypto)
 {
     for (int i = SL_SIG_NONE + 1; i < SL_SIG_COUNT; i++) {
         const struct sig_scheme *s = sig_scheme((enum sl_sig)i);
+        if (sig_is_raw(s)) { /* no certificate or message names these */
+            ck_assert_uint_eq(s->algorithm.len, 0);
+            continue;
+        }
         const unsigned char *p = s->algorithm.p;
         X509_ALGOR *alg = d2i_X509_ALGOR(NULL, &p, (long)s->algorithm.len);
         ck_assert_ptr_nonnull(alg);

@@ -66,7 +66,8 @@ static void write_everything(struct sl_buf *b)
     struct sl_ts ts;
     const struct sl_conf_ike_proposal ike = { { SL_ENCR_AES_GCM_16, 128, SL_INTEG_NONE },
                                               SL_PRF_HMAC_SHA2_256,
-                                              SL_KE_CURVE25519 };
+                                              SL_KE_CURVE25519,
+                                              { .may_skip = 0 } };
     const uint32_t spis[] = { 0x01020304, 0xa0b0c0d0 };
     ck_assert(sl_ts_parse(&ts, "10.1.0.0/16[tcp/443]"));
     struct ike_wr c = ike_wr_message(b, &header);

@@ -57,7 +57,8 @@ START_TEST(keys_of_strongswan_are_derived)
         ike_keys_move(&moved, &keys);
         ck_assert_uint_eq(keys.d.len, 0);
         ck_secret(&moved.d, &v, "sk_d.1");
-        ck_ok(ike_child_keys_derive(&child, e->prf, &moved.d, &e->child, NULL, x.ni, x.nr, &err),
+        ck_ok(ike_child_keys_derive(&child, e->prf, &moved.d, &e->child, NULL, x.ni, x.nr, NULL,
+                                    &err),
               &err);
         ck_secret(&child.encr_i, &v, "encr_i.1");
         ck_secret(&child.integ_i, &v, "integ_i.1");
@@ -103,7 +104,7 @@ START_TEST(derivation_with_unusable_inputs_fails)
                           sl_bytes(long_nonce, sizeof(long_nonce)), nonce, spi, spi, &shared, &err),
           SL_IKE_MALFORMED, &err);
     ck_rc(ike_child_keys_derive(&child, SL_PRF_HMAC_SHA2_256, &shared, &suite, NULL, nonce,
-                                (struct sl_bytes){ 0 }, &err),
+                                (struct sl_bytes){ 0 }, NULL, &err),
           SL_IKE_MALFORMED, &err);
     ck_rc(ike_signed_octets(&octets, SL_PRF_HMAC_SHA2_256, nonce, (struct sl_bytes){ 0 }, &shared,
                             nonce, &err),

@@ -19,13 +19,13 @@
 static const struct sl_bytes no_spi;
 
 static const struct sl_conf_ike_proposal ike_ours[] = {
-    { GCM128, SL_PRF_HMAC_SHA2_256, SL_KE_CURVE25519 },
-    { CBC256, SL_PRF_HMAC_SHA2_384, SL_KE_MODP3072 },
-    { CHACHA, SL_PRF_HMAC_SHA2_512, SL_KE_ECP384 },
+    { GCM128, SL_PRF_HMAC_SHA2_256, SL_KE_CURVE25519, { .may_skip = 0 } },
+    { CBC256, SL_PRF_HMAC_SHA2_384, SL_KE_MODP3072, { .may_skip = 0 } },
+    { CHACHA, SL_PRF_HMAC_SHA2_512, SL_KE_ECP384, { .may_skip = 0 } },
 };
 static const struct sl_conf_esp_proposal esp_ours[] = {
-    { GCM128, SL_KE_CURVE25519 },
-    { CBC256, SL_KE_NONE },
+    { GCM128, SL_KE_CURVE25519, { .may_skip = 0 } },
+    { CBC256, SL_KE_NONE, { .may_skip = 0 } },
 };
 
 /* ---- a peer's offer, made by hand: "1:20/128 2:5 4:31 | 1:12/256 ..." (type:id/key bits) ---------- */
@@ -89,7 +89,8 @@ static enum sl_rc select_ike(struct ike_choice *out, const char *text, enum ike_
     static struct ike_sa sa;
     offer(&b, IKE_PROTO_IKE, no_spi, text);
     SL_TRY(ike_sa_read(&sa, sl_buf_bytes(&b), err));
-    return ike_sa_select_ike(out, &sa, ike_ours, SL_ARRAY_LEN(ike_ours), false, prefer, err);
+    return ike_sa_select_ike(out, &sa, ike_ours, SL_ARRAY_LEN(ike_ours), IKE_OFFER_INIT, prefer,
+                             err);
 }
 
 static enum sl_rc select_esp(struct ike_choice *out, const char *text, bool with_ke, bool esn,
@@ -124,14 +125,18 @@ START_TEST(ike_offer_chosen_and_answered_agrees_on_both_sides)
         ck_assert(ike_wr_end(&c));
         ck_ok(ike_sa_read(&sa, body_of(&b), &err), &err);
         ck_assert_uint_eq(sa.n, SL_ARRAY_LEN(ike_ours));
-        ck_ok(ike_sa_select_ike(&r, &sa, &ike_ours[k], 1, k > 0, IKE_PREFER_PEER, &err), &err);
+        ck_ok(ike_sa_select_ike(&r, &sa, &ike_ours[k], 1, k ? IKE_OFFER_REKEY : IKE_OFFER_INIT,
+                                IKE_PREFER_PEER, &err),
+              &err);
         ck_assert_uint_eq(r.number, k + 1);
         ck_bytes_eq(r.spi, spi);
         struct ike_wr d = ike_wr_chain(&a);
         ike_put_sa_choice(&d, &r, k ? sl_test_hex("1112131415161718") : no_spi);
         ck_assert(ike_wr_end(&d));
         ck_ok(ike_sa_read(&sa, body_of(&a), &err), &err);
-        ck_ok(ike_sa_check_ike(&i, &sa, ike_ours, SL_ARRAY_LEN(ike_ours), k > 0, &err), &err);
+        ck_ok(ike_sa_check_ike(&i, &sa, ike_ours, SL_ARRAY_LEN(ike_ours),
+                               k ? IKE_OFFER_REKEY : IKE_OFFER_INIT, &err),
+              &err);
         ck_assert_uint_eq(i.ours, k);
         ck_assert_int_eq(i.prf, ike_ours[k].prf);
         ck_assert_int_eq(i.ke, ike_ours[k].ke);
@@ -204,7 +209,7 @@ START_TEST(transforms_that_do_not_fit_are_not_chosen)
         "1:12/256 3:0 2:6 4:15",  /* the same, said */
         "1:20/128 4:31",          /* no PRF */
         "1:20/128 2:5",           /* no group */
-        "1:20/128 2:5 4:31 6:36", /* additional key exchange is not known here */
+        "1:20/128 2:5 4:31 6:36", /* an additional key exchange that we do not have */
         "1:20/128 2:5 4:31 5:0",  /* ESN has no place in IKE */
         "2:5 4:31",               /* no cipher */
     };
@@ -271,15 +276,17 @@ END_TEST
 
 START_TEST(weak_configuration_is_never_offered_a_match)
 {
-    const struct sl_conf_ike_proposal weak = { CBC256, SL_PRF_HMAC_SHA1, SL_KE_MODP2048 };
+    const struct sl_conf_ike_proposal weak = {
+        CBC256, SL_PRF_HMAC_SHA1, SL_KE_MODP2048, { .may_skip = 0 }
+    };
     SL_AUTO_BUF b = { 0 };
     struct ike_sa sa;
     struct ike_choice c;
     struct sl_err err = { 0 };
     offer(&b, IKE_PROTO_IKE, no_spi, "1:12/256 3:12 2:2 4:14");
     ck_ok(ike_sa_read(&sa, sl_buf_bytes(&b), &err), &err);
-    ck_rc(ike_sa_select_ike(&c, &sa, &weak, 1, false, IKE_PREFER_PEER, &err), SL_WEAK_ALGORITHM,
-          &err);
+    ck_rc(ike_sa_select_ike(&c, &sa, &weak, 1, IKE_OFFER_INIT, IKE_PREFER_PEER, &err),
+          SL_WEAK_ALGORITHM, &err);
     ck_assert_str_eq(sl_err_text(&err),
                      "peer offers only PRF-HMAC-SHA1; it is refused as too weak");
 }
@@ -319,17 +326,18 @@ START_TEST(answer_other_than_offered_is_refused)
     for (size_t i = 0; i < SL_ARRAY_LEN(bad); i++) {
         offer(&b, IKE_PROTO_IKE, no_spi, bad[i]);
         ck_ok(ike_sa_read(&sa, sl_buf_bytes(&b), &err), &err);
-        ck_assert_msg(ike_sa_check_ike(&c, &sa, ike_ours, 3, false, &err) == SL_IKE_NO_PROPOSAL,
+        ck_assert_msg(ike_sa_check_ike(&c, &sa, ike_ours, 3, IKE_OFFER_INIT, &err) ==
+                          SL_IKE_NO_PROPOSAL,
                       "%s", bad[i]);
     }
     offer(&b, IKE_PROTO_IKE, no_spi, "1:20/128 2:5 4:31");
     ck_ok(ike_sa_read(&sa, sl_buf_bytes(&b), &err), &err);
-    ck_ok(ike_sa_check_ike(&c, &sa, ike_ours, 3, false, &err), &err);
-    ck_rc(ike_sa_check_ike(&c, &sa, ike_ours, 3, true, &err), SL_IKE_NO_PROPOSAL,
+    ck_ok(ike_sa_check_ike(&c, &sa, ike_ours, 3, IKE_OFFER_INIT, &err), &err);
+    ck_rc(ike_sa_check_ike(&c, &sa, ike_ours, 3, IKE_OFFER_REKEY, &err), SL_IKE_NO_PROPOSAL,
           &err); /* no SPI */
     b.p[4] = 4;  /* a number that was not offered */
     ck_ok(ike_sa_read(&sa, sl_buf_bytes(&b), &err), &err);
-    ck_rc(ike_sa_check_ike(&c, &sa, ike_ours, 3, false, &err), SL_IKE_NO_PROPOSAL, &err);
+    ck_rc(ike_sa_check_ike(&c, &sa, ike_ours, 3, IKE_OFFER_INIT, &err), SL_IKE_NO_PROPOSAL, &err);
     offer(&b, IKE_PROTO_ESP, sl_test_hex("01020304"), "1:20/128 5:1 5:0");
     ck_ok(ike_sa_read(&sa, sl_buf_bytes(&b), &err), &err);
     ck_rc(ike_sa_check_esp(&c, &sa, esp_ours, 2, false, true, &err), SL_IKE_NO_PROPOSAL, &err);
@@ -419,8 +427,8 @@ START_TEST(attributes_not_known_make_a_transform_unusable)
     ck_assert(ike_transform_next(&t, &r));
     ck_assert(t.unknown_attr);
     ck_assert_uint_eq(t.key_bits, 128);
-    ck_rc(ike_sa_select_ike(&c, &sa, ike_ours, 3, false, IKE_PREFER_PEER, &err), SL_IKE_NO_PROPOSAL,
-          &err);
+    ck_rc(ike_sa_select_ike(&c, &sa, ike_ours, 3, IKE_OFFER_INIT, IKE_PREFER_PEER, &err),
+          SL_IKE_NO_PROPOSAL, &err);
 }
 END_TEST
 
@@ -455,7 +463,7 @@ START_TEST(offers_of_strongswan_are_chosen)
     static struct ike_sa sa;
     for (size_t k = 0; k < SL_ARRAY_LEN(vec_exchanges); k++) {
         const struct vec_exchange *x = &vec_exchanges[k];
-        const struct sl_conf_ike_proposal ours = { x->suite, x->prf, x->ke };
+        const struct sl_conf_ike_proposal ours = { x->suite, x->prf, x->ke, { .may_skip = 0 } };
         vec_load(&v, x->name);
         for (size_t i = 0; i < 2; i++) {
             struct sl_bytes msg;
@@ -467,8 +475,8 @@ START_TEST(offers_of_strongswan_are_chosen)
             ck_ok(ike_message_read(&m, msg, &err), &err);
             struct sl_bytes body = ike_payloads_find(&m.list, IKE_P_SA)->body;
             ck_ok(ike_sa_read(&sa, body, &err), &err);
-            ck_ok(i ? ike_sa_check_ike(&c, &sa, &ours, 1, false, &err)
-                    : ike_sa_select_ike(&c, &sa, &ours, 1, false, IKE_PREFER_PEER, &err),
+            ck_ok(i ? ike_sa_check_ike(&c, &sa, &ours, 1, IKE_OFFER_INIT, &err)
+                    : ike_sa_select_ike(&c, &sa, &ours, 1, IKE_OFFER_INIT, IKE_PREFER_PEER, &err),
                   &err);
             /* strongSwan writes its transforms in our order, so the payload comes out the same */
             SL_AUTO_BUF b = { 0 };
@@ -489,7 +497,7 @@ START_TEST(names_and_strength_of_transforms)
     ck_assert_str_eq(ike_transform_text(out, &(struct ike_transform){ IKE_T_KE, 99, 0, false }),
                      "group 99");
     ck_assert_str_eq(ike_transform_text(out, &(struct ike_transform){ IKE_T_ADDKE1, 36, 0, false }),
-                     "additional key exchange 36");
+                     "with ML-KEM-768");
     ck_assert_str_eq(ike_transform_text(out, &(struct ike_transform){ 77, 5, 0, false }),
                      "transform 5");
     ck_assert(ike_transform_weak(&(struct ike_transform){ IKE_T_PRF, SL_PRF_HMAC_SHA1, 0, false }));

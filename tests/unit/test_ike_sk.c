@@ -498,9 +498,9 @@ static void ck_rekey(const struct rekey *k, const struct vec *v, const struct ve
         struct ike_child_keys c = { 0 };
         SL_AUTO_SECRET shared = key_of(v, "child_shared", 1);
         ck_assert_int_eq(shared.len > 0, x->pfs);
-        ck_ok(
-            ike_child_keys_derive(&c, x->prf, &d, &x->child, x->pfs ? &shared : NULL, ni, nr, &err),
-            &err);
+        ck_ok(ike_child_keys_derive(&c, x->prf, &d, &x->child, x->pfs ? &shared : NULL, ni, nr,
+                                    NULL, &err),
+              &err);
         ck_secret(&c.encr_i, v, "encr_i.2");
         ck_secret(&c.integ_i, v, "integ_i.2");
         ck_secret(&c.encr_r, v, "encr_r.2");
@@ -511,7 +511,7 @@ static void ck_rekey(const struct rekey *k, const struct vec *v, const struct ve
     struct ike_keys keys = { 0 };
     SL_AUTO_SECRET shared = key_of(v, "shared", 2);
     ck_ok(ike_keys_rekey(&keys, x->prf, &d, x->prf, &x->suite, ni, nr, k->spi[0], k->spi[1],
-                         &shared, &err),
+                         &shared, NULL, &err),
           &err);
     ck_secret(&keys.d, v, "sk_d.2");
     ck_secret(&keys.ai, v, "sk_ai.2");

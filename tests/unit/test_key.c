@@ -38,11 +38,14 @@ START_TEST(generated_keys_sign_in_each_scheme_that_fits_and_no_other)
         uint16_t bits;
         unsigned schemes; /* a bit for each */
     } cases[] = {
-        { "rsa:2048", SL_KEY_RSA, 2048, 0x87e },      { "rsa:3072", SL_KEY_RSA, 3072, 0x87e },
-        { "ecdsa:p256", SL_KEY_EC_P256, 256, 0x380 }, { "ecdsa:p384", SL_KEY_EC_P384, 384, 0x380 },
-        { "ecdsa:p521", SL_KEY_EC_P521, 521, 0x380 }, { "ed25519", SL_KEY_ED25519, 256, 0x400 },
+        { "rsa:2048", SL_KEY_RSA, 2048, 0x187e },
+        { "rsa:3072", SL_KEY_RSA, 3072, 0x187e },
+        { "ecdsa:p256", SL_KEY_EC_P256, 256, 0x2380 },
+        { "ecdsa:p384", SL_KEY_EC_P384, 384, 0x2380 },
+        { "ecdsa:p521", SL_KEY_EC_P521, 521, 0x2380 },
+        { "ed25519", SL_KEY_ED25519, 256, 0x400 },
     };
-    struct sl_bytes data = sl_str("what is signed"), digest;
+    struct sl_bytes data = sl_str("what is signed, of a hash's size"), digest; /* 32 bytes */
     uint8_t hash[64];
     open_set();
     for (size_t i = 0; i < SL_ARRAY_LEN(cases); i++) {

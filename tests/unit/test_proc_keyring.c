@@ -123,7 +123,7 @@ static enum sl_rc named(enum proc_role_id from, enum msg_type type, const char *
 
 static enum sl_rc sign_with(enum proc_role_id from, const char *name, enum sl_sig sig)
 {
-    struct msg_key_sign m = { .sig = sig, .data = sl_str("octets") };
+    struct msg_key_sign m = { .sig = sig, .data = sl_str("32 octets, of the size of a hash") };
     (void)snprintf(m.name, sizeof(m.name), "%s", name);
     return ask(from, MSG_KEY_SIGN, &m);
 }
@@ -147,6 +147,9 @@ START_TEST(each_link_does_what_it_may_and_no_more)
     ck_assert_int_eq(sign_with(PROC_IKE, "other", SL_SIG_ED25519), SL_KEY_USE);
     ck_assert_int_eq(sign_with(PROC_IKE, "ca-root", SL_SIG_ECDSA_SHA384), SL_KEY_USE);
     ck_assert_int_eq(sign_with(PROC_IKE, "gw-a", SL_SIG_RSA_PKCS1_SHA1), SL_KEY_USE);
+    ck_assert_int_eq(sign_with(PROC_IKE, "gw-a", SL_SIG_ECDSA_RAW), SL_OK);
+    ck_assert_int_eq(sign_with(PROC_IDENTITY, "gw-a", SL_SIG_ECDSA_RAW), SL_KEY_USE);
+    ck_assert_int_eq(sign_with(PROC_IKE, "gw-a", SL_SIG_RSA_PKCS1_RAW), SL_KEY_USE);
     ck_assert_int_eq(make(PROC_IKE, "gw-a.new", "ed25519"), SL_KEY_USE);
     ck_assert_int_eq(named(PROC_IKE, MSG_KEY_REMOVE, "gw-a"), SL_KEY_USE);
     ck_assert_int_eq(rename_to(PROC_IKE, "gw-a", "gw-a.x"), SL_KEY_USE);
@@ -207,8 +210,8 @@ START_TEST(signature_verifies_with_the_public_key)
     ck_assert_int_eq(sign_with(PROC_IKE, "gw-a", SL_SIG_RSA_PSS_SHA256), SL_OK);
     ck_assert(sl_buf_put(&signature, sl_buf_bytes(&last.bytes)));
     ck_assert_int_eq(named(PROC_IKE, MSG_KEY_SPKI, "gw-a"), SL_OK);
-    ck_ok(sl_sig_verify(SL_SIG_RSA_PSS_SHA256, sl_buf_bytes(&last.bytes), sl_str("octets"),
-                        sl_buf_bytes(&signature), &err),
+    ck_ok(sl_sig_verify(SL_SIG_RSA_PSS_SHA256, sl_buf_bytes(&last.bytes),
+                        sl_str("32 octets, of the size of a hash"), sl_buf_bytes(&signature), &err),
           &err);
     tear_down();
 }

@@ -1,7 +1,8 @@
 /*
  * The identity process, split by what it looks after:
  *
- *   role_identity.c      start, decisions, live SAs, control verbs
+ *   role_identity.c      start, decisions, asking about live SAs again, control verbs
+ *   identity_live.c      the accepted peers
  *   identity_files.c     files the configuration names, watched; the revocation cache on disk
  *   identity_records.c   the audit log: group commit, and what waits for it
  *   identity_certs.c     our own certificates: loaded, stored, sent to ike
@@ -18,6 +19,7 @@
 #include "sealane/decision.h"
 #include "sealane/log.h"
 #include "sealane/time.h"
+#include "src/ike/map.h"
 #include "src/proc/role.h"
 
 #define IDENTITY_PATH_MAX 1024
@@ -79,7 +81,15 @@ struct watched {
     char error[256];
 };
 
-struct live; /* an IKE SA whose peer was accepted */
+/* An accepted peer, for as long as its IKE SA lives. */
+struct live {
+    struct live *next, *prev;
+    struct ike_map_node by_ike_sa;
+    uint64_t ike_sa;
+    struct sl_buf ask;
+    int64_t reask_utc_s;
+    bool asking;
+};
 
 struct identity {
     struct proc_role *p;
@@ -97,6 +107,7 @@ struct identity {
     uint64_t changes;             /* of what decisions rest on, each asked about by a sweep */
     struct live *live, *sweep_at; /* sweep_at: next to be asked, NULL: none */
     size_t live_n;
+    struct ike_map live_by_ike_sa;
     int64_t saved_ns;
     bool pumping;
     uint64_t ike_epoch; /* counts ike processes */
@@ -108,6 +119,13 @@ struct identity {
 struct sl_now identity_now(void);
 /* After every call into the decider: questions go out, verdicts are dealt with, timers are set. */
 void identity_pump(struct identity *id);
+/* identity_live.c: the accepted peers. live_add takes ask: MSG_DECIDE as it came. */
+struct live *identity_live_find(struct identity *id, uint64_t ike_sa); /* NULL: none */
+void identity_live_remove(struct identity *id, struct live *l);        /* NULL: nothing */
+void identity_live_clear(struct identity *id);
+void identity_live_add(struct identity *id, uint64_t ike_sa, struct sl_buf *ask,
+                       int64_t reask_utc_s);
+
 /* Something changed that decisions depend on: every live SA is asked again. */
 void identity_ask_again(struct identity *id);
 void identity_send_anchors(struct identity *id);

@@ -34,81 +34,12 @@ struct asked {
     struct sl_verdict verdict;
 };
 
-/* An accepted peer, for as long as its IKE SA lives. */
-struct live {
-    struct live *next, *prev;
-    uint64_t ike_sa;
-    struct sl_buf ask;
-    int64_t reask_utc_s;
-    bool asking;
-};
-
 struct sl_now identity_now(void)
 {
     return (struct sl_now){ .mono_ns = sl_clock_mono_ns(), .utc_s = sl_clock_utc_s() };
 }
 
 /* ---- live SAs -------------------------------------------------------------------------------------- */
-static struct live *live_find(struct identity *id, uint64_t ike_sa)
-{
-    struct live *l = id->live;
-    while (l && l->ike_sa != ike_sa)
-        l = l->next;
-    return l;
-}
-
-static void live_remove(struct identity *id, struct live *l)
-{
-    if (!l)
-        return;
-    if (id->sweep_at == l)
-        id->sweep_at = l->next;
-    if (l->prev)
-        l->prev->next = l->next;
-    else
-        id->live = l->next;
-    if (l->next)
-        l->next->prev = l->prev;
-    id->live_n--;
-    sl_buf_clear(&l->ask);
-    free(l);
-}
-
-static void live_clear(struct identity *id)
-{
-    for (struct live *l = id->live, *next; l; l = next) {
-        next = l->next;
-        sl_buf_clear(&l->ask);
-        free(l);
-    }
-    id->live = id->sweep_at = NULL;
-    id->live_n = 0;
-}
-
-/* Takes ask. */
-static void live_add(struct identity *id, uint64_t ike_sa, struct sl_buf *ask, int64_t reask_utc_s)
-{
-    struct live *l = live_find(id, ike_sa);
-    if (!l) {
-        l = calloc(1, sizeof(*l));
-        if (!l) {
-            sl_error("IKE SA %llu: no memory to ask about its peer again",
-                     (unsigned long long)ike_sa);
-            return;
-        }
-        l->ike_sa = ike_sa;
-        l->next = id->live;
-        if (l->next)
-            l->next->prev = l;
-        id->live = l;
-        id->live_n++;
-    }
-    sl_buf_clear(&l->ask);
-    l->ask = *ask;
-    *ask = (struct sl_buf){ 0 };
-    l->reask_utc_s = reask_utc_s;
-}
-
 static void asked_free(struct asked *a)
 {
     sl_buf_clear(&a->ask);
@@ -196,8 +127,8 @@ static void on_recorded(void *ctx, enum sl_rc rc, const char *text, uint64_t num
     if (v->rc == SL_OK) {
         id->accepted++;
         if (there) {
-            live_add(id, a->ike_sa, &a->ask, v->reask_utc_s);
-            ask_again_if_late(id, a, live_find(id, a->ike_sa));
+            identity_live_add(id, a->ike_sa, &a->ask, v->reask_utc_s);
+            ask_again_if_late(id, a, identity_live_find(id, a->ike_sa));
         }
     } else {
         id->refused++;
@@ -249,7 +180,7 @@ static void finished_again(struct identity *id, struct asked *a, struct sl_decis
 {
     struct sl_err err = { 0 };
     const struct sl_verdict *v = sl_decision_verdict(x);
-    struct live *l = a->ike_epoch == id->ike_epoch ? live_find(id, a->ike_sa) : NULL;
+    struct live *l = a->ike_epoch == id->ike_epoch ? identity_live_find(id, a->ike_sa) : NULL;
     if (l)
         l->asking = false;
     if (!l || v->rc == SL_OK) {
@@ -262,7 +193,7 @@ static void finished_again(struct identity *id, struct asked *a, struct sl_decis
     log_verdict(x, "live SA: ");
     a->verdict = *v;
     json_object_set_new(sl_decision_evidence(x), "again", json_true());
-    live_remove(id, l);
+    identity_live_remove(id, l);
     if (identity_record(id, "decision", sl_decision_evidence(x), on_end_recorded, a, NULL, &err) !=
         SL_OK) {
         sl_log_err(SL_LOG_ERROR, &err, "audit log");
@@ -550,7 +481,7 @@ static void live_move(struct identity *id, const struct msg_sa_event *e)
     static const char words[] = "replaces IKE SA ";
     struct live *l = NULL;
     if (!strncmp(e->text, words, sizeof(words) - 1))
-        l = live_find(id, strtoull(e->text + sizeof(words) - 1, NULL, 10));
+        l = identity_live_find(id, strtoull(e->text + sizeof(words) - 1, NULL, 10));
     if (l)
         l->ike_sa = e->ike_sa;
 }
@@ -560,7 +491,7 @@ static void on_sa_event(struct identity *id, const struct msg_sa_event *e)
     struct sl_err err = { 0 };
     char peer[SL_ID_TEXT], ep[SL_ENDPOINT_TEXT];
     if (e->event == SL_IKE_EV_IKE_DOWN || e->event == SL_IKE_EV_IKE_FAILED)
-        live_remove(id, live_find(id, e->ike_sa));
+        identity_live_remove(id, identity_live_find(id, e->ike_sa));
     if (e->event == SL_IKE_EV_IKE_REKEYED)
         live_move(id, e);
     if (e->event == SL_IKE_EV_STORY)
@@ -621,7 +552,7 @@ static void ike_linked(void *ctx, struct chan *c, bool linked)
     (void)c;
     if (!linked) {
         id->ike_epoch++;
-        live_clear(id);
+        identity_live_clear(id);
         return;
     }
     identity_send_anchors(id);
@@ -971,7 +902,8 @@ static void close_all(struct identity *id, int status)
     bool busy = identity_enroll_close(id);
     if (id->d)
         identity_cache_save(id);
-    live_clear(id);
+    identity_live_clear(id);
+    ike_map_clear(&id->live_by_ike_sa);
     identity_records_close(id);
     if (busy)
         _exit(status); /* everything is on disk; an enrolment's thread may be waiting for a link */
@@ -996,7 +928,7 @@ int role_identity(struct proc_role *p)
     struct sl_err err = { 0 };
     id.p = p;
     p->ctx = &id;
-    if (open_all(&id, &err) != SL_OK) {
+    if ((ike_map_init(&id.live_by_ike_sa) ? open_all(&id, &err) : SL_FAIL_MEM(&err)) != SL_OK) {
         sl_log_err(SL_LOG_ERROR, &err, "cannot start");
         close_all(&id, 1);
         return 1;

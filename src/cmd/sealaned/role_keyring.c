@@ -411,6 +411,9 @@ static enum sl_rc sign(struct request *q, struct sl_err *err)
     /* only enrolment at a server with the legacy option ever asks for SHA-1 */
     if (m.sig == SL_SIG_RSA_PKCS1_SHA1 && q->who != PROC_IDENTITY)
         return SL_FAIL(err, SL_KEY_USE, "%s may not sign with SHA-1", proc_role_name(q->who));
+    /* bare hashes are signed for IKEv1 alone (RFC 2409 5.1, RFC 4754) */
+    if ((m.sig == SL_SIG_RSA_PKCS1_RAW || m.sig == SL_SIG_ECDSA_RAW) && q->who != PROC_IKE)
+        return SL_FAIL(err, SL_KEY_USE, "%s may not sign for IKEv1", proc_role_name(q->who));
     return q->k->ops.sign(q->k->ops.ctx, m.name, m.sig, m.data, q->out, err);
 }
 

@@ -69,6 +69,15 @@ static enum sl_rc read_selectors(const struct ike_xchg *x, struct sl_ts tsi[SL_T
     return ike_ts_read(tsr, tsr_n, NULL, ike_payloads_find(&x->list, IKE_P_TSr)->body, err);
 }
 
+static enum sl_rc no_additional(const struct ike_xchg *x, struct sl_err *err)
+{
+    if (!ike_addke_n(&x->choice.add))
+        return SL_OK;
+    return SL_FAIL(
+        err, SL_IKE_NO_PROPOSAL,
+        "additional key exchanges in CREATE_CHILD_SA (RFC 9370 2.2.4) are not supported");
+}
+
 static enum sl_rc settle(struct ike_xchg *x, struct ike_child *c, struct sl_err *err)
 {
     if (!read_spi(x->choice.spi, &c->spi_out))
@@ -76,7 +85,7 @@ static enum sl_rc settle(struct ike_xchg *x, struct ike_child *c, struct sl_err 
     c->suite = x->choice.suite;
     c->esn = x->choice.esn;
     c->ke = x->choice.ke;
-    return SL_OK;
+    return no_additional(x, err);
 }
 
 /* One configured child against the request: selectors, then proposal. */
@@ -84,12 +93,13 @@ static enum sl_rc try_child(struct ike_xchg *x, const struct ike_sa *offer,
                             const struct sl_conf_child *conf, struct ike_ts_fit *i,
                             struct ike_ts_fit *r, bool with_ke, struct sl_err *err)
 {
-    struct sl_ts tsi[SL_TS_MAX], tsr[SL_TS_MAX], allowed[SL_TS_MAX];
-    size_t tsi_n, tsr_n, allowed_n;
+    struct sl_ts tsi[SL_TS_MAX], tsr[SL_TS_MAX], allowed[SL_TS_MAX], ours[SL_TS_MAX];
+    size_t tsi_n, tsr_n, allowed_n, ours_n;
     SL_TRY(read_selectors(x, tsi, &tsi_n, tsr, &tsr_n, err));
     SL_TRY(child_allowed(x->sa, conf, allowed, &allowed_n, err));
+    SL_TRY(vip_selectors(x->sa, conf->local_ts, conf->local_ts_n, true, false, ours, &ours_n, err));
     ike_ts_narrow(i, tsi, tsi_n, allowed, allowed_n);
-    ike_ts_narrow(r, tsr, tsr_n, conf->local_ts, conf->local_ts_n);
+    ike_ts_narrow(r, tsr, tsr_n, ours, ours_n);
     if (!i->n || !r->n) {
         char a[200], b[200];
         return SL_FAIL(err, SL_IKE_TS_UNACCEPTABLE,
@@ -167,6 +177,15 @@ enum sl_rc child_chosen(struct ike_xchg *x, struct ike_child *c, const struct sl
         char has[200], may[200];
         return SL_FAIL(err, SL_POLICY_TS, "child %s: peer's selectors %s; policy grants %s",
                        c->name, ike_ts_list_text(has, sizeof(has), tsr, tsr_n),
+                       ike_ts_list_text(may, sizeof(may), allowed, allowed_n));
+    }
+    SL_TRY(vip_selectors(x->sa, conf->local_ts, conf->local_ts_n, true, false, allowed, &allowed_n,
+                         err));
+    if (!ike_ts_within(tsi, tsi_n, allowed, allowed_n)) {
+        char has[200], may[200];
+        return SL_FAIL(err, SL_IKE_TS_UNACCEPTABLE,
+                       "child %s: peer narrows our side to %s, which is not within %s", c->name,
+                       ike_ts_list_text(has, sizeof(has), tsi, tsi_n),
                        ike_ts_list_text(may, sizeof(may), allowed, allowed_n));
     }
     if (!selectors_set(&c->local, tsi, tsi_n) || !selectors_set(&c->remote, tsr, tsr_n))
@@ -281,11 +300,12 @@ static enum sl_rc child_start(struct ike_xchg *x, struct sl_err *err)
             return SL_FAIL_MEM(err);
         x->child->replaces = c->id;
     } else {
-        struct sl_ts allowed[SL_TS_MAX];
-        size_t n;
+        struct sl_ts allowed[SL_TS_MAX], ours[SL_TS_MAX];
+        size_t n, ours_n;
         SL_TRY(child_allowed(sa, conf, allowed, &n, err));
-        if (!selectors_set(&x->offer_i, conf->local_ts, conf->local_ts_n) ||
-            !selectors_set(&x->offer_r, allowed, n))
+        SL_TRY(
+            vip_selectors(sa, conf->local_ts, conf->local_ts_n, true, false, ours, &ours_n, err));
+        if (!selectors_set(&x->offer_i, ours, ours_n) || !selectors_set(&x->offer_r, allowed, n))
             return SL_FAIL_MEM(err);
     }
     x->group = first_group(conf, c->ke);
@@ -560,7 +580,8 @@ static enum sl_rc rekey_response(struct ike_xchg *x, struct sl_err *err)
     if (!conf)
         return SL_FAIL(err, SL_IKE_NO_CONNECTION, "connection left the configuration");
     SL_TRY(ike_sa_read(&answer, ike_payloads_find(&x->list, IKE_P_SA)->body, err));
-    SL_TRY(ike_sa_check_ike(&x->choice, &answer, conf->ike, conf->ike_n, true, err));
+    SL_TRY(ike_sa_check_ike(&x->choice, &answer, conf->ike, conf->ike_n, IKE_OFFER_REKEY, err));
+    SL_TRY(no_additional(x, err));
     SL_TRY(take_spi(x->next->spi_r, x->choice.spi, err));
     SL_TRY(read_nonce(x, &x->nr, err));
     if (x->choice.ke != x->group || !read_ke(x, x->group, &ke))
@@ -576,10 +597,11 @@ static enum sl_rc make_next(struct ike_xchg *x, struct sl_err *err)
     next->suite = x->choice.suite;
     next->prf = x->choice.prf;
     next->ke = x->choice.ke;
+    next->add = x->choice.add;
     ike_keys_clear(&next->keys);
     SL_TRY(ike_keys_rekey(&next->keys, old->prf, &old->keys.d, next->prf, &next->suite,
                           sl_buf_bytes(&x->ni), sl_buf_bytes(&x->nr), next->spi_i, next->spi_r,
-                          &x->shared, err));
+                          &x->shared, x->more.len ? &x->more : NULL, err));
     SL_TRY(isa_keys(next, err));
     if (old->grant && !next->grant) {
         next->grant = calloc(1, sizeof(*next->grant));
@@ -623,7 +645,7 @@ static void adopt(struct ike_xchg *x)
 static void succeed(struct ike_isa *old, struct ike_isa *next, bool we_delete)
 {
     struct sl_ike *ike = old->ike;
-    char suite[SL_SUITE_TEXT];
+    char suite[SL_SUITE_TEXT], ke[IKE_KE_TEXT];
     isa_inherit(next, old);
     old->state = ISA_REKEYED;
     old->replaced_by = next->id;
@@ -637,7 +659,7 @@ static void succeed(struct ike_isa *old, struct ike_isa *next, bool we_delete)
     isa_touch(old);
     ike_event(ike, SL_IKE_EV_IKE_REKEYED, next, NULL, SL_OK, "replaces IKE SA %llu, %s, %s",
               (unsigned long long)old->id, sl_suite_text(suite, &next->suite),
-              sl_ke_text(next->ke));
+              ike_ke_text(ke, next->ke, &next->add));
 }
 
 /* An SA of a collision that nobody will use. */
@@ -910,8 +932,9 @@ static enum sl_rc rekey_ike_in(struct ike_xchg *x, struct sl_err *err)
         return xchg_refuse(x, IKE_N_TEMPORARY_FAILURE, SL_IKE_STATE);
     }
     SL_TRY(ike_sa_read(&offer, ike_payloads_find(&x->list, IKE_P_SA)->body, err));
-    SL_TRY(ike_sa_select_ike(&x->choice, &offer, sa->conn->conf->ike, sa->conn->conf->ike_n, true,
-                             IKE_PREFER_PEER, err));
+    SL_TRY(ike_sa_select_ike(&x->choice, &offer, sa->conn->conf->ike, sa->conn->conf->ike_n,
+                             IKE_OFFER_REKEY, IKE_PREFER_PEER, err));
+    SL_TRY(no_additional(x, err));
     SL_TRY(take_spi(x->peer_spi, x->choice.spi, err));
     SL_TRY(read_nonce(x, &x->ni, err));
     SL_TRY(xchg_nonce(x, &x->nr, err));

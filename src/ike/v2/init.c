@@ -6,6 +6,9 @@
  *                            <--  N(INVALID_KE_PAYLOAD)          try the group it names
  *                            <--  SAr1, KEr, Nr, [CERTREQ]*, N(NAT_DETECTION_*)
  *
+ * With additional key exchanges both have N(INTERMEDIATE_EXCHANGE_SUPPORTED), and IKE_INTERMEDIATE
+ * follows (intermediate.c).
+ *
  * Nothing here is authenticated yet. So an initiator believes no refusal at once: it notes what was
  * said and goes on for a while, in case the true peer answers. A responder under load keeps no state
  * for a stranger that has not returned a cookie.
@@ -17,17 +20,34 @@
 
 /* ---- what both sides announce ------------------------------------------------------------------ */
 
-static void put_nat_detection(struct ike_wr *c, const struct ike_isa *sa,
-                              const struct sl_endpoint *local, const struct sl_endpoint *remote)
+/*
+ * Where the kernel will choose our address, each that it may choose is named (RFC 7296 3.10.1 allows
+ * several), or the peer would see a NAT.
+ */
+static void put_nat_sources(struct ike_wr *c, const struct ike_isa *sa, uint16_t port)
+{
+    for (size_t i = 0; i < sa->ike->address_n; i++) {
+        const struct sl_endpoint e = { sa->ike->address[i], port };
+        uint8_t hash[IKE_NATD_LEN];
+        if (e.addr.family != sa->remote.addr.family)
+            continue;
+        ike_natd_hash(hash, sa->spi_i, sa->spi_r, &e);
+        ike_put_notify(c, IKE_N_NAT_DETECTION_SOURCE_IP, sl_bytes(hash, sizeof(hash)));
+    }
+}
+
+void put_nat_detection(struct ike_wr *c, const struct ike_isa *sa, const struct sl_endpoint *local,
+                       const struct sl_endpoint *remote)
 {
     const struct sl_conf_connection *conf = sa->conn ? sa->conn->conf : NULL;
     uint8_t hash[IKE_NATD_LEN];
-    const uint8_t none[IKE_SPI_LEN] = { 0 };
-    /* The request is hashed with SPIr zero, as it stands in its header (2.23). */
-    const uint8_t *spi_r = sa->initiator ? none : sa->spi_r;
+    /* The first request is hashed with SPIr zero, as it stands in its header (2.23). */
+    const uint8_t *spi_r = sa->spi_r;
     struct sl_endpoint from = *local;
     if (conf && conf->force_encap)
         from.port = 0; /* a source that nobody sees: both sides take it for a NAT */
+    if (from.port && sl_addr_is_any(&from.addr))
+        put_nat_sources(c, sa, from.port);
     ike_natd_hash(hash, sa->spi_i, spi_r, &from);
     ike_put_notify(c, IKE_N_NAT_DETECTION_SOURCE_IP, sl_bytes(hash, sizeof(hash)));
     ike_natd_hash(hash, sa->spi_i, spi_r, remote);
@@ -72,15 +92,25 @@ static enum sl_rc read_common(struct ike_xchg *x, const uint8_t spi_r[IKE_SPI_LE
     return certreqs_take(x->setup, &x->list, err);
 }
 
+/* Without the peer's word that it knows IKE_INTERMEDIATE there are no additional key exchanges. */
+static enum ike_offer_kind offer_kind(const struct ike_xchg *x)
+{
+    struct ike_notify n;
+    return ike_notify_find(&x->list, IKE_N_INTERMEDIATE_EXCHANGE_SUPPORTED, &n)
+               ? IKE_OFFER_INIT_INTERMEDIATE
+               : IKE_OFFER_INIT;
+}
+
 static bool keep(struct sl_buf *to, struct sl_bytes v)
 {
     to->len = 0;
     return sl_buf_put(to, v);
 }
 
-static enum sl_rc derive(struct ike_xchg *x, struct sl_err *err)
+enum sl_rc init_derive(struct ike_xchg *x, struct sl_err *err)
 {
     struct ike_isa *sa = x->sa;
+    SL_TRY(xchg_take_ke(x, err));
     const struct sl_bytes ni = sl_buf_bytes(&x->ni), nr = sl_buf_bytes(&x->nr);
     const struct sl_bytes low = nonce_lower(ni, nr);
     memset(sa->tie, 0, sizeof(sa->tie));
@@ -108,6 +138,14 @@ struct ike_isa *init_begin(struct sl_ike *ike, struct ike_conn *conn, const char
                       conn->name, conf->identity);
         return NULL;
     }
+    const size_t first = ike_first_ike(conf->ike, conf->ike_n);
+    if (first == conf->ike_n) {
+        (void)SL_FAIL(err, SL_UNSUPPORTED,
+                      "connection %s: none of its proposals can be used: this libcrypto lacks "
+                      "ML-KEM (OpenSSL 3.5 has it)",
+                      conn->name);
+        return NULL;
+    }
     struct ike_isa *sa = isa_new(ike, true);
     if (!sa) {
         (void)SL_FAIL_MEM(err);
@@ -129,7 +167,7 @@ struct ike_isa *init_begin(struct sl_ike *ike, struct ike_conn *conn, const char
     child_add(sa, c);
     x->old_child = c->id;
     x->table = &ike_init_initiator;
-    x->group = conf->ike[0].ke;
+    x->group = conf->ike[first].ke;
     sa->remote = conf->remote;
     if (!sa->remote.port)
         sa->remote.port = 500;
@@ -174,6 +212,8 @@ static enum sl_rc send_request(struct ike_xchg *x, struct sl_err *err)
     if (fragments(sa))
         ike_put_notify(&c, IKE_N_IKEV2_FRAGMENTATION_SUPPORTED, sl_bytes(NULL, 0));
     ike_put_hashes(&c, IKE_HASHES_OURS);
+    if (ike_offers_additional(conf->ike, conf->ike_n))
+        ike_put_notify(&c, IKE_N_INTERMEDIATE_EXCHANGE_SUPPORTED, sl_bytes(NULL, 0));
     if (!ike_wr_end(&c) || !keep(&x->setup->init_ours, sl_buf_bytes(&buf)))
         return SL_FAIL_MEM(err);
     SL_TRY(xchg_send_init(x, &buf, err));
@@ -248,10 +288,15 @@ static enum sl_rc error_in(struct ike_xchg *x, struct sl_err *err)
                  text);
 }
 
-/* RFC 7296 2.23: with a NAT between, both ports change to 4500. */
+/*
+ * RFC 7296 2.23: with a NAT between, both ports change to 4500. RFC 4555 3.3: also when one may come
+ * between later.
+ */
 static void change_port(struct ike_isa *sa)
 {
-    if (!(sa->nat_local || sa->nat_remote) || sa->natt)
+    const struct sl_conf_connection *conf = sa->conn->conf;
+    const bool later = conf && conf->mobike && sa->natt_supported;
+    if (!(sa->nat_local || sa->nat_remote || later) || sa->natt)
         return;
     sa->natt = true;
     sa->local.port = sa->ike->config->port_natt;
@@ -272,7 +317,7 @@ static enum sl_rc response_in(struct ike_xchg *x, struct sl_err *err)
         return IKE_IGNORED;
     enum sl_rc rc = ike_sa_read(&offer, ike_payloads_find(&x->list, IKE_P_SA)->body, err);
     if (rc == SL_OK)
-        rc = ike_sa_check_ike(&x->choice, &offer, conf->ike, conf->ike_n, false, err);
+        rc = ike_sa_check_ike(&x->choice, &offer, conf->ike, conf->ike_n, offer_kind(x), err);
     if (rc == SL_OK)
         rc = read_common(x, m->hdr.spi_r, &sa->reply_local, &sa->reply_remote, &nonce, &ke, err);
     if (rc == SL_OK && (ke.group != (uint16_t)x->group || x->choice.ke != x->group))
@@ -284,7 +329,10 @@ static enum sl_rc response_in(struct ike_xchg *x, struct sl_err *err)
         return doubt(x, rc, sl_err_text(err));
     if (!keep(&x->nr, nonce) || !keep(&x->setup->init_theirs, m->raw))
         return SL_FAIL_MEM(err);
+    SL_TRY(intermediate_prepare(x, err));
     SL_TRY(xchg_ask_ke(x, ke.data, err));
+    if (x->setup->intermediate)
+        x->table = &ike_intermediate_initiator;
     memcpy(sa->spi_r, m->hdr.spi_r, IKE_SPI_LEN);
     sa->suite = x->choice.suite;
     sa->prf = x->choice.prf;
@@ -298,8 +346,7 @@ static enum sl_rc response_in(struct ike_xchg *x, struct sl_err *err)
 
 static enum sl_rc shared_in(struct ike_xchg *x, struct sl_err *err)
 {
-    SL_TRY(xchg_take_ke(x, err));
-    SL_TRY(derive(x, err));
+    SL_TRY(init_derive(x, err));
     return auth_begin(x, err);
 }
 
@@ -493,7 +540,7 @@ static enum sl_rc choose(struct ike_xchg *x, const struct ike_sa *offer, struct 
     for (size_t n = 0; (conn = conn_candidate(sa->ike, &sa->local.addr, &sa->remote.addr, n));
          n++) {
         struct sl_err e = { 0 };
-        if (ike_sa_select_ike(&x->choice, offer, conn->conf->ike, conn->conf->ike_n, false,
+        if (ike_sa_select_ike(&x->choice, offer, conn->conf->ike, conn->conf->ike_n, offer_kind(x),
                               IKE_PREFER_PEER, &e) == SL_OK) {
             conn_ref(sa, conn);
             return SL_OK;
@@ -527,6 +574,7 @@ static enum sl_rc request_in(struct ike_xchg *x, struct sl_err *err)
     if (!keep(&x->ni, nonce))
         return SL_FAIL_MEM(err);
     SL_TRY(xchg_nonce(x, &x->nr, err));
+    SL_TRY(intermediate_prepare(x, err));
     sa->suite = x->choice.suite;
     sa->prf = x->choice.prf;
     sa->ke = x->group = x->choice.ke;
@@ -562,8 +610,7 @@ static bool put_certreq(struct ike_wr *c, const struct ike_isa *sa)
 static enum sl_rc response_out(struct ike_xchg *x, struct sl_err *err)
 {
     struct ike_isa *sa = x->sa;
-    SL_TRY(xchg_take_ke(x, err));
-    SL_TRY(derive(x, err));
+    SL_TRY(init_derive(x, err));
     SL_AUTO_BUF buf = { 0 };
     struct ike_hdr h = { .version = IKE_VERSION_2,
                          .exchange = IKE_SA_INIT,
@@ -582,10 +629,12 @@ static enum sl_rc response_out(struct ike_xchg *x, struct sl_err *err)
         ike_put_notify(&c, IKE_N_IKEV2_FRAGMENTATION_SUPPORTED, sl_bytes(NULL, 0));
     if (x->setup->peer_hashes)
         ike_put_hashes(&c, IKE_HASHES_OURS);
+    if (x->setup->intermediate)
+        ike_put_notify(&c, IKE_N_INTERMEDIATE_EXCHANGE_SUPPORTED, sl_bytes(NULL, 0));
     if (!ike_wr_end(&c) || !keep(&x->setup->init_ours, sl_buf_bytes(&buf)))
         return SL_FAIL_MEM(err);
     SL_TRY(xchg_send_init(x, &buf, err));
-    x->table = &ike_auth_responder;
+    x->table = x->setup->intermediate ? &ike_intermediate_responder : &ike_auth_responder;
     return SL_OK;
 }
 
