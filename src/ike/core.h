@@ -501,10 +501,16 @@ void ike_event(struct sl_ike *ike, enum sl_ike_event ev, const struct ike_isa *s
 int64_t ike_jitter(struct sl_ike *ike, int64_t span_ns); /* 0..span */
 
 /* ---- conn_load.c -------------------------------------------------------------------------------------------- */
-/* Takes a configuration whole, or nothing of it. SAs of connections that stay are not touched. */
+/*
+ * Takes a configuration whole, or nothing of it. SAs of connections that stay as they are are not
+ * touched. The one before must be there until this returns; nothing borrows from it afterwards.
+ */
 enum sl_rc conns_load(struct sl_ike *ike, const struct sl_config *config,
                       struct sl_err *err) SL_MUST_USE;
 void conns_free(struct sl_ike *ike);
+/* conn_change.c: ends what of conn's SAs does not fit fresh, which has taken the place of old. */
+void conn_changed(struct ike_conn *conn, const struct sl_conf_connection *old,
+                  const struct sl_conf_connection *fresh);
 struct ike_conn *conn_find(const struct sl_ike *ike, const char *name);
 const struct sl_conf_child *conn_child(const struct ike_conn *conn,
                                        const char *name); /* NULL: none */
