@@ -84,7 +84,8 @@ struct sl_ike_action {
 
 /*
  * config is borrowed and must outlive the core, or be replaced with sl_ike_config. rng likewise.
- * SAs of unchanged connections stay as they are on sl_ike_config.
+ * SAs of unchanged connections stay as they are on sl_ike_config; the configuration before may be freed
+ * once it has succeeded.
  */
 SL_MUST_USE enum sl_rc sl_ike_new(struct sl_ike **out, const struct sl_config *config,
                                   const struct sl_rng *rng, int64_t now_ns, struct sl_err *err);

@@ -159,7 +159,10 @@ static void commit(struct sl_ike *ike, struct prepared *p, const struct sl_conf_
     c->keep_n = p->keep_n;
     c->prefix = sl_steal(&p->prefix);
     c->prefix_n = p->prefix_n;
+    const struct sl_conf_connection *old = c->conf;
     c->conf = conf;
+    if (old && old != conf)
+        conn_changed(c, old, conf);
     ike_map_put(&x->by_name, &c->by_name, name_key(c->name));
     if (conn_initiable(conf))
         ike_map_put(&x->by_remote, &c->by_remote, addr_key(&conf->remote.addr));

@@ -48,9 +48,12 @@
 #define IKE_BACKOFF_MAX_NS    (300 * SL_NS_PER_S)
 #define IKE_STAPLES_BYTES     8192 /* OCSP responses sent in one message; peers read little more */
 #define IKE_RESPONDERS_MAX    64   /* responders named by a peer that are looked at */
-#define IKE_ADDRESSES_MAX     64   /* of this host */
-#define IKE_MOBIKE_ADDRESSES  8    /* additional ones of a peer, and ours told to it */
-#define IKE_SPI_ANSWERS_PER_S 10   /* INVALID_IKE_SPI and INVALID_MAJOR_VERSION */
+#define IKE_UNSURE_NS         (2 * SL_NS_PER_S) /* no word about a child the peer may not know of yet */
+#define IKE_UNSURE_MAX_NS     (10 * SL_NS_PER_S) /* the same, while its request is repeated */
+#define IKE_EARLY_DELETES     8  /* SPIs deleted by the peer before its answer came, remembered */
+#define IKE_ADDRESSES_MAX     64 /* of this host */
+#define IKE_MOBIKE_ADDRESSES  8  /* additional ones of a peer, and ours told to it */
+#define IKE_SPI_ANSWERS_PER_S 10 /* INVALID_IKE_SPI and INVALID_MAJOR_VERSION */
 
 struct ike_isa;
 struct ike_xchg;
@@ -81,6 +84,7 @@ struct ike_child {
     bool installed; /* the datapath has it */
     bool outbound;  /* the datapath sends on it */
     bool want_rekey, want_delete;
+    bool peer_deleted; /* by the peer, before our exchange that makes it was over */
     uint32_t spi_in, spi_out;
     struct sl_suite suite;
     enum sl_ke ke;         /* of PFS; SL_KE_NONE */
@@ -172,6 +176,8 @@ struct ike_xchg {
     bool rival;
     struct sl_buf rival_nonce;
     uint64_t rival_id;
+    uint32_t early_delete[IKE_EARLY_DELETES]; /* unknown SPIs: maybe of what it is to bring */
+    size_t early_deletes;
     struct ike_setup *setup; /* XCHG_SETUP only */
 
     uint16_t refuse; /* N to answer a refused request with; 0: by the reason */
@@ -252,6 +258,7 @@ struct ike_isa {
     /* wishes, carried out one at a time by isa_run */
     bool want_rekey, want_delete, want_liveness, want_reauth;
     int64_t retry_ns;     /* rekey of this SA: not before */
+    uint64_t unsure;      /* child made by our last response, which may be lost; 0: none */
     uint64_t replaces;    /* reauthentication: the SA to delete when this one is up */
     uint64_t replaced_by; /* another SA stands in for it: its end is no loss */
 
@@ -431,6 +438,13 @@ enum sl_rc child_allowed(const struct ike_isa *sa, const struct sl_conf_child *c
 enum sl_rc child_install(struct ike_child *c, bool we_began, bool outbound, struct sl_bytes ni,
                          struct sl_bytes nr, const struct sl_secret *shared,
                          struct sl_err *err) SL_MUST_USE;
+/*
+ * Our response that made a child may be lost, and until the peer has repeated its request it would
+ * answer that there is no such child, and yet bring it up later (RFC 7296 2.25). So we do nothing
+ * about it before the peer shows that it knows it, or has had its time.
+ */
+void child_unsure(struct ike_child *c);     /* made, or its making repeated, by our response */
+void child_sure(struct ike_isa *sa);        /* a later request, or traffic, came */
 void child_told(const struct ike_child *c); /* the event of its being up, after the IKE SA's */
 void child_outbound(struct ike_child *c);
 void child_move(struct ike_child *c);
@@ -490,10 +504,16 @@ void ike_event(struct sl_ike *ike, enum sl_ike_event ev, const struct ike_isa *s
 int64_t ike_jitter(struct sl_ike *ike, int64_t span_ns); /* 0..span */
 
 /* ---- conn_load.c -------------------------------------------------------------------------------------------- */
-/* Takes a configuration whole, or nothing of it. SAs of connections that stay are not touched. */
+/*
+ * Takes a configuration whole, or nothing of it. SAs of connections that stay as they are are not
+ * touched. The one before must be there until this returns; nothing borrows from it afterwards.
+ */
 enum sl_rc conns_load(struct sl_ike *ike, const struct sl_config *config,
                       struct sl_err *err) SL_MUST_USE;
 void conns_free(struct sl_ike *ike);
+/* conn_change.c: ends what of conn's SAs does not fit fresh, which has taken the place of old. */
+void conn_changed(struct ike_conn *conn, const struct sl_conf_connection *old,
+                  const struct sl_conf_connection *fresh);
 struct ike_conn *conn_find(const struct sl_ike *ike, const char *name);
 const struct sl_conf_child *conn_child(const struct ike_conn *conn,
                                        const char *name); /* NULL: none */

@@ -129,6 +129,8 @@ struct ike_retry isa_retry(const struct ike_isa *sa)
 void isa_lifetimes(struct ike_isa *sa)
 {
     struct sl_ike *ike = sa->ike;
+    sl_secret_clear(&sa->keys.pi); /* AUTH is done */
+    sl_secret_clear(&sa->keys.pr);
     const struct sl_conf_connection *conf = sa->conn ? sa->conn->conf : NULL;
     sa->established_ns = sa->seen_ns = ike->now_ns;
     sa->half_open_ns = INT64_MAX;
