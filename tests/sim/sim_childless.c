@@ -37,7 +37,8 @@ START_TEST(preferred_and_supported_makes_the_child_afterwards)
            "<-- IKE_AUTH 1 response", "CREATE_CHILD_SA 2 -->", "<-- CREATE_CHILD_SA 2 response");
     ck_assert(world_connected(&w));
     ck_assert_uint_eq(w.b.events.n[SL_IKE_EV_CHILD_FAILED], 0);
-    ck_assert_int_eq(w.a.ike->sas->children->ke, SL_KE_CURVE25519); /* with a key exchange of its own */
+    ck_assert_int_eq(w.a.ike->sas->children->ke,
+                     SL_KE_CURVE25519); /* with a key exchange of its own */
     world_clear(&w);
 }
 END_TEST
