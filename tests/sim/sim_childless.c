@@ -111,7 +111,7 @@ START_TEST(the_responders_lifetime_makes_the_initiator_authenticate_anew)
 {
     static const struct world_side hour = { "", "reauth = 3600s", "" };
     ck_assert_int_eq(up(&plain, &hour)->rc, SL_OK);
-    world_run(&w, 2500000);
+    world_run(&w, 3100000);
     ck_assert_uint_eq(w.a.events.n[SL_IKE_EV_IKE_UP], 1);
     world_run(&w, 500000);
     ck_assert_uint_eq(w.a.events.n[SL_IKE_EV_IKE_UP], 2);

@@ -35,7 +35,7 @@ void lifetime_take(struct ike_isa *sa, const struct ike_payloads *list)
         s = LIFETIME_MIN_S;
     const int64_t span = s * SL_NS_PER_S;
     /* with time left for the new one to be made */
-    const int64_t at = sa->ike->now_ns + span - span / 5 - ike_jitter(sa->ike, span / 10);
+    const int64_t at = sa->ike->now_ns + span - span / 20 - ike_jitter(sa->ike, span / 20);
     if (at < sa->reauth_ns)
         sa->reauth_ns = at;
     isa_touch(sa);
