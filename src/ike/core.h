@@ -10,7 +10,8 @@
  *   conn_load.c configured connections: taking a configuration, lookup by name and addresses
  *   cred.c      our certificates and the anchors' hashes
  *   staple.c    OCSP responses of our certificates, and what the peer asks for (RFC 4806)
- *   v2/         the exchanges' tables and handlers; mobike.c (RFC 4555) works for INFORMATIONAL
+ *   v2/         the exchanges' tables and handlers; mobike.c (RFC 4555), childless.c
+ *               (RFC 6023) and auth_lifetime.c (RFC 4478) work for them
  *   addke.c     additional key exchanges in proposals (RFC 9370)
  *
  * An IKE SA has at most one exchange of ours (out) and one of the peer's (in) at a time, as the
@@ -127,11 +128,12 @@ struct ike_setup {
     struct sl_buf id_ours, id_theirs; /* bodies of the ID payloads */
     struct ike_intermediate *intermediate; /* NULL: there is no IKE_INTERMEDIATE */
     struct ike_auth_choice auth;
-    struct sl_buf ours_sig;     /* AUTH data made from the answer */
-    struct sl_verdict *verdict; /* the answer to ASK_DECISION */
-    uint32_t cfg_asked;         /* CP attributes the peer asks for, a bit each */
-    struct sl_addr wish[2];     /* addresses it asks for, see sl_decision_ask */
-    bool initial_contact;       /* the peer says that we hold nothing of it that is alive */
+    struct sl_buf ours_sig;         /* AUTH data made from the answer */
+    struct sl_verdict *verdict;     /* the answer to ASK_DECISION */
+    uint32_t cfg_asked;             /* CP attributes the peer asks for, a bit each */
+    struct sl_addr wish[2];         /* addresses it asks for, see sl_decision_ask */
+    bool peer_childless, childless; /* RFC 6023: the peer supports it; we do so */
+    bool initial_contact;           /* the peer says that we hold nothing of it that is alive */
 };
 
 struct ike_xchg {
@@ -311,7 +313,8 @@ struct ike_conn {
     enum sl_rc last_rc; /* how the last attempt failed */
     char last_text[SL_ERR_TEXT_MAX];
     struct ike_cmd *cmds;
-    bool touched; /* its commands and wishes are to be looked at */
+    bool want_reauth; /* one of its SAs does */
+    bool touched;     /* its commands and wishes are to be looked at */
     struct ike_conn *touched_next;
 };
 
@@ -649,6 +652,21 @@ const struct ike_table *ike_responder_table(const struct ike_isa *sa, uint8_t ex
 /* Which of two simultaneous SAs loses: the one with the lowest of the four nonces (RFC 7296 2.8.1). */
 int nonce_cmp(struct sl_bytes a, struct sl_bytes b);
 struct sl_bytes nonce_lower(struct sl_bytes a, struct sl_bytes b);
+
+/* ---- v2/childless.c: RFC 6023 -------------------------------------------------------------------------------------- */
+void childless_announce(struct ike_wr *c,
+                        const struct ike_isa *sa); /* in our IKE_SA_INIT response */
+/* The initiator: is IKE_AUTH to make no child? Into x->setup->childless. */
+enum sl_rc childless_choose(struct ike_xchg *x, struct sl_err *err) SL_MUST_USE;
+void childless_up(struct ike_xchg *x, struct ike_child *c); /* c comes by CREATE_CHILD_SA */
+/* The responder: a request without a child is allowed; one with a child makes none. */
+enum sl_rc childless_check(const struct ike_xchg *x, struct sl_err *err) SL_MUST_USE;
+enum sl_rc childless_forced(const struct ike_isa *sa, struct sl_err *err) SL_MUST_USE;
+
+/* ---- v2/auth_lifetime.c: RFC 4478 ----------------------------------------------------------------------------------- */
+void lifetime_announce(struct ike_wr *c, const struct ike_isa *sa);
+void lifetime_take(struct ike_isa *sa, const struct ike_payloads *list);
+void lifetime_begin(struct ike_isa *sa); /* the SA is up */
 
 /* ---- v2/mobike.c: RFC 4555 ---------------------------------------------------------------------------------------- */
 void mobike_offer(struct ike_wr *c, const struct ike_isa *sa);

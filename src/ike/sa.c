@@ -213,18 +213,10 @@ void isa_only(struct ike_isa *sa)
 void isa_up(struct ike_isa *sa, bool only)
 {
     struct sl_ike *ike = sa->ike;
-    const struct sl_conf_connection *conf = sa->conn->conf;
     sa->state = ISA_UP;
     isa_half_open_done(sa);
     isa_lifetimes(sa);
-    if (conf && conf->reauth_s > 0 && sa->initiator)
-        sa->reauth_ns = ike->now_ns + conf->reauth_s * SL_NS_PER_S -
-                        ike_jitter(ike, conf->reauth_s * SL_NS_PER_S / 10);
-    if (sa->grant && sa->grant->lifetime_s) {
-        const int64_t end = ike->now_ns + sa->grant->lifetime_s * SL_NS_PER_S;
-        if (end < sa->expire_ns)
-            sa->expire_ns = end;
-    }
+    lifetime_begin(sa);
     char suite[SL_SUITE_TEXT], peer[SL_ID_TEXT], ke[IKE_KE_TEXT];
     ike_event(ike, SL_IKE_EV_IKE_UP, sa, NULL, SL_OK, "%s as %s, %s, %s%s",
               sl_id_text(peer, &sa->id_remote), sa->initiator ? "initiator" : "responder",
@@ -619,7 +611,7 @@ void isa_due(struct ike_isa *sa)
     }
     if (sa->reauth_ns <= now) {
         sa->reauth_ns = INT64_MAX;
-        sa->want_reauth = true;
+        sa->want_reauth = sa->conn->want_reauth = true;
         conn_touch(sa->conn);
     }
     if (liveness_ns(sa) <= now)

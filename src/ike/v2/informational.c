@@ -196,6 +196,8 @@ static enum sl_rc request_in(struct ike_xchg *x, struct sl_err *err)
         }
     }
     mobike_requested(x, update);
+    if (sa->state == ISA_UP)
+        lifetime_take(sa, &x->list);
     return SL_OK;
 }
 
