@@ -447,7 +447,6 @@ START_TEST(series_that_the_peer_has_given_up_is_begun_anew)
     w.spoil = no_followup;
     (void)sim_gw_rekey(&w.a, "ab", NULL, false);
     world_run(&w, 60003);
-    ck_assert_ptr_nonnull(strstr(w.b.last_story, "given up"));
     w.spoil = NULL;
     world_run(&w, 120000);
     ck_assert_uint_eq(world_count(&w, "IKE_FOLLOWUP_KE 3 -->"), 2); /* STATE_NOT_FOUND */
