@@ -35,6 +35,8 @@ struct sl_child {
      * it has seen the initiator use it or delete the old one).
      */
     bool outbound;
+    /* IPv4, IPv6 addresses that the peer gave us for this traffic; family 0: none. */
+    struct sl_addr vip[2];
 };
 void sl_child_clear(struct sl_child *c); /* wipes the keys */
 

@@ -116,6 +116,16 @@ struct sl_conf_directory {
     int64_t grace_s; /* default 0 */
 };
 
+/* pool NAME { ... }: addresses for peers that ask for one (RFC 7296 2.19) */
+#define SL_POOL_RANGES_MAX 64
+struct sl_conf_pool {
+    char *name;
+    struct sl_conf_strings addresses; /* prefixes and FIRST-LAST, both families */
+    struct sl_conf_strings dns, split_dns;
+    int64_t lease_s;                /* kept for the same identity after its SA ended; default 1h */
+    struct sl_conf_strings statics; /* IDENTITY=ADDRESS */
+};
+
 /* rule NAME { ... }: policy, in file order, first match wins, deny by default */
 struct sl_conf_rule {
     char *name;
@@ -125,6 +135,7 @@ struct sl_conf_rule {
     struct sl_conf_strings remote; /* outer prefixes */
     struct sl_ts *grant_ts;
     size_t grant_ts_n;
+    struct sl_conf_strings grant_pool, grant_address, grant_dns;
     int64_t grant_lifetime_s; /* 0: as the connection */
     char *grant_tag;
 };
@@ -149,6 +160,10 @@ struct sl_conf_esp_proposal {
 };
 struct sl_conf_child {
     char *name;
+    /*
+     * A selector whose addresses have family 0 is "dynamic": what stands for it is known when there
+     * is an SA (vip_selectors in src/ike/v2/config.c).
+     */
     struct sl_ts *local_ts, *remote_ts;
     size_t local_ts_n, remote_ts_n;
     struct sl_conf_esp_proposal *esp;
@@ -182,15 +197,17 @@ struct sl_conf_connection {
     size_t ike_n;
     struct sl_conf_child *child;
     size_t child_n;
-    bool force_encap;          /* UDP encapsulation though no NAT is seen; default false */
-    bool mobike;               /* reserved for later; must be false */
-    bool fragmentation;        /* default true */
-    uint16_t fragment_size;    /* IP datagram bytes, default 1280; IPv4 and IPv6 */
-    bool send_certreq;         /* default true */
-    bool send_cert_always;     /* default true */
-    enum sl_ike_ocsp ocsp;     /* default both */
-    int64_t rekey_s;           /* IKE SA, default 4h */
-    int64_t reauth_s;          /* 0: never (default) */
+    struct sl_conf_strings pools;      /* server: from which peers get addresses */
+    struct sl_conf_strings virtual_ip; /* client: what to ask for; see sl_conf_wishes */
+    bool force_encap;                  /* UDP encapsulation though no NAT is seen; default false */
+    bool mobike;                       /* RFC 4555; default true */
+    bool fragmentation;                /* default true */
+    uint16_t fragment_size;            /* IP datagram bytes, default 1280; IPv4 and IPv6 */
+    bool send_certreq;                 /* default true */
+    bool send_cert_always;             /* default true */
+    enum sl_ike_ocsp ocsp;             /* default both */
+    int64_t rekey_s;                   /* IKE SA, default 4h */
+    int64_t reauth_s;                  /* 0: never (default) */
     int64_t dpd_s;             /* liveness check after so much silence, default 30; 0: never */
     int64_t keepalive_s;       /* NAT keepalive, default 20; 0: never */
     int64_t retransmit_ms;     /* first interval, default 1000; doubles with each try */
@@ -268,6 +285,8 @@ struct sl_config {
     size_t psk_n;
     struct sl_conf_directory *directory;
     size_t directory_n;
+    struct sl_conf_pool *pool;
+    size_t pool_n;
     struct sl_conf_rule *rule;
     size_t rule_n;
     struct sl_conf_connection *connection;
@@ -298,7 +317,20 @@ const struct sl_conf_scep *sl_config_scep(const struct sl_config *c, const char 
 const struct sl_conf_identity *sl_config_identity(const struct sl_config *c, const char *name);
 const struct sl_conf_psk *sl_config_psk(const struct sl_config *c, const char *name);
 const struct sl_conf_directory *sl_config_directory(const struct sl_config *c, const char *name);
+const struct sl_conf_pool *sl_config_pool(const struct sl_config *c, const char *name);
 const struct sl_conf_connection *sl_config_connection(const struct sl_config *c, const char *name);
+
+/*
+ * What virtual_ip asks for: [0] IPv4, [1] IPv6. want: that family is asked for; addr: a certain address,
+ * all zero bytes: any. False: a word that is none of those allowed.
+ */
+struct sl_conf_wish {
+    bool want;
+    struct sl_addr addr; /* family always set when want is */
+};
+bool sl_conf_wishes(struct sl_conf_wish out[2], const struct sl_conf_strings *words);
+/* "IDENTITY=ADDRESS" taken apart; false: it is not that. */
+bool sl_conf_static(struct sl_id *id, struct sl_addr *addr, const char *text);
 
 /* Every key of the file from one table: used by the parser, `config check` and the man page. */
 struct sl_config_key {

@@ -64,6 +64,23 @@ struct sl_decision_ask {
     struct sl_bytes auth;          /* signature, or PSK MAC */
     enum sl_prf prf;               /* PSK only */
     uint64_t sa;                   /* the asking IKE SA, for the record */
+    /*
+     * The peer asks for an address of its own (RFC 7296 2.19), [0] IPv4, [1] IPv6: family 0: no; all
+     * zero: any; else it would like that one.
+     */
+    struct sl_addr wish[2];
+};
+
+#define SL_DNS_MAX        8
+#define SL_SPLIT_DNS_MAX  8
+#define SL_SPLIT_DNS_TEXT 1024
+
+/* Addresses that a peer is given, or gave us, for use inside the tunnel (RFC 7296 2.19). */
+struct sl_virtual {
+    struct sl_addr addr[2]; /* IPv4, IPv6; family 0: none */
+    struct sl_addr dns[SL_DNS_MAX];
+    size_t dns_n;
+    char split_dns[SL_SPLIT_DNS_TEXT]; /* domains (RFC 8598), a space between them */
 };
 
 /* What an accepted peer is given; what is absent is left to the connection. */
@@ -72,6 +89,8 @@ struct sl_grant {
     size_t ts_n;
     uint32_t lifetime_s;   /* the IKE SA must end by then; 0: as configured */
     char tag[SL_NAME_MAX]; /* "" : none */
+    struct sl_virtual vip; /* where it asked for addresses and there are some */
+    enum sl_rc vip_rc;     /* why a peer that asked gets none; SL_OK: it did not ask, or has one */
 };
 
 struct sl_verdict {

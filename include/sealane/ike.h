@@ -25,7 +25,7 @@ enum sl_ike_action_type {
     SL_IKE_CHILD_ADD,      /* install; the receiver takes the keys out of *child */
     SL_IKE_CHILD_OUTBOUND, /* start sending on child_id (see sl_child.outbound) */
     SL_IKE_CHILD_DEL,      /* remove child_id, both directions */
-    SL_IKE_CHILD_MOVE,     /* child_id: outer endpoints changed (NAT rebinding) */
+    SL_IKE_CHILD_MOVE,     /* child_id: outer endpoints or UDP encapsulation changed */
     SL_IKE_EVENT,          /* something for the log and the audit record */
     SL_IKE_DONE,           /* a command (up, down, rekey) ended with rc */
 };
@@ -139,6 +139,14 @@ void sl_ike_child_heard(struct sl_ike *ike, int64_t now_ns, uint64_t child_id,
 void sl_ike_child_install_failed(struct sl_ike *ike, int64_t now_ns, uint64_t child_id,
                                  enum sl_rc rc);
 
+/*
+ * The addresses of this host that others can reach, whenever they or its routes have changed, and at
+ * start; copied. IKE SAs with MOBIKE (RFC 4555) that used an address that is gone move to what the
+ * kernel chooses (SL_IKE_SEND and children with the address "any" of a family), the others are asked
+ * whether they still reach their peer. Without a call, addresses are taken to be what they were.
+ */
+void sl_ike_addresses(struct sl_ike *ike, int64_t now_ns, const struct sl_addr *v, size_t n);
+
 /* Commands; each ends in one SL_IKE_DONE with the returned id. child may be NULL for all. */
 uint64_t sl_ike_up(struct sl_ike *ike, int64_t now_ns, const char *connection, const char *child);
 uint64_t sl_ike_down(struct sl_ike *ike, int64_t now_ns, const char *connection, const char *child);
@@ -152,7 +160,7 @@ struct sl_ike_sa_info {
     uint64_t id;
     const char *connection, *state; /* state: the .story of its table row */
     struct sl_endpoint local, remote;
-    bool initiator, natt;
+    bool initiator, natt, mobike;
     uint8_t spi_i[8], spi_r[8];
     struct sl_id id_local, id_remote;
     struct sl_suite suite;
@@ -160,6 +168,8 @@ struct sl_ike_sa_info {
     enum sl_ke ke;
     int64_t established_ns, rekey_ns, expire_ns; /* core time; 0: not yet */
     uint64_t record;                             /* audit record of the acceptance */
+    const struct sl_virtual *vip;                /* addresses; NULL: none */
+    bool vip_ours;                               /* the peer gave them to us, else we to it */
     const char *tag;                             /* granted by the decision; "": none */
 };
 struct sl_child_info {

@@ -34,6 +34,7 @@
 #define STRUCT_identity   struct sl_conf_identity
 #define STRUCT_psk        struct sl_conf_psk
 #define STRUCT_directory  struct sl_conf_directory
+#define STRUCT_pool       struct sl_conf_pool
 #define STRUCT_rule       struct sl_conf_rule
 #define STRUCT_connection struct sl_conf_connection
 #define STRUCT_child      struct sl_conf_child
@@ -48,6 +49,9 @@
 #define TYPE_SANS(rule)        "list of names"
 #define TYPE_ATTRS(rule)       "list of attribute=pattern"
 #define TYPE_PREFIXES(rule)    "list of prefixes"
+#define TYPE_POOL(rule)        "list of prefixes and ranges"
+#define TYPE_IPS(rule)         "list of addresses"
+#define TYPE_STATICS(rule)     "list of IDENTITY=ADDRESS"
 #define TYPE_REWRITES(rule)    "list of URI=URI"
 #define TYPE_URL(rule)         "URL " rule
 #define TYPE_FINGERPRINT(rule) "SHA-256 in hex"
@@ -66,6 +70,7 @@
 #define TYPE_REF(rule)         "name of a section " rule
 #define TYPE_TS(rule)          "selector"
 #define TYPE_TS_LIST(rule)     "list of selectors"
+#define TYPE_TS_DYNAMIC(rule)  "list of selectors, or dynamic"
 #define TYPE_IKE(rule)         "list of proposals"
 #define TYPE_ESP(rule)         "list of proposals"
 
@@ -129,6 +134,7 @@ static const struct conf_array arrays[CONF_KINDS] = {
     [CONF_identity] = ARRAY(sl_config, identity),
     [CONF_psk] = ARRAY(sl_config, psk),
     [CONF_directory] = ARRAY(sl_config, directory),
+    [CONF_pool] = ARRAY(sl_config, pool),
     [CONF_rule] = ARRAY(sl_config, rule),
     [CONF_connection] = ARRAY(sl_config, connection),
     [CONF_child] = ARRAY(sl_conf_connection, child),
@@ -158,7 +164,8 @@ static const struct conf_kind_info kinds[CONF_KINDS] = {
     [CONF_scep] = KIND(scep, true, CONF_NO_KIND, ROW_scep_url, ROW_identity_key),
     [CONF_identity] = KIND(identity, true, CONF_NO_KIND, ROW_identity_key, ROW_psk_file),
     [CONF_psk] = KIND(psk, true, CONF_NO_KIND, ROW_psk_file, ROW_directory_type),
-    [CONF_directory] = KIND(directory, true, CONF_NO_KIND, ROW_directory_type, ROW_rule_action),
+    [CONF_directory] = KIND(directory, true, CONF_NO_KIND, ROW_directory_type, ROW_pool_addresses),
+    [CONF_pool] = KIND(pool, true, CONF_NO_KIND, ROW_pool_addresses, ROW_rule_action),
     [CONF_rule] = KIND(rule, true, CONF_NO_KIND, ROW_rule_action, ROW_connection_local),
     [CONF_connection] =
         KIND(connection, true, CONF_NO_KIND, ROW_connection_local, ROW_child_local_ts),
@@ -543,4 +550,5 @@ LOOKUP(scep)
 LOOKUP(identity)
 LOOKUP(psk)
 LOOKUP(directory)
+LOOKUP(pool)
 LOOKUP(connection)

@@ -236,10 +236,80 @@ static void check_directory(const struct here *h, struct sl_conf_directory *d)
         VALUE(h, "client_cert", "missing; sasl_external = yes binds with a TLS client certificate");
 }
 
+static void pool_names(const struct here *h, const char *key, const struct sl_conf_strings *names)
+{
+    for (size_t i = 0; i < names->n; i++)
+        reference(h, key, CONF_pool, names->v[i]);
+}
+
+static void dns_servers(const struct here *h, const char *key, const struct sl_conf_strings *v)
+{
+    if (v->n > SL_DNS_MAX)
+        VALUE(h, key, "%zu servers; at most %d are allowed", v->n, SL_DNS_MAX);
+}
+
+static void check_pool(const struct here *h, const struct sl_conf_pool *p)
+{
+    size_t text = 0;
+    if (!p->addresses.n && !p->statics.n)
+        VALUE(h, "addresses",
+              "missing, and no static address is given, so there is nothing to hand "
+              "out");
+    if (p->addresses.n > SL_POOL_RANGES_MAX)
+        VALUE(h, "addresses", "%zu ranges; at most %d are allowed", p->addresses.n,
+              SL_POOL_RANGES_MAX);
+    dns_servers(h, "dns", &p->dns);
+    if (p->split_dns.n > SL_SPLIT_DNS_MAX)
+        VALUE(h, "split_dns", "%zu domains; at most %d are allowed", p->split_dns.n,
+              SL_SPLIT_DNS_MAX);
+    for (size_t i = 0; i < p->split_dns.n; i++) {
+        const char *d = p->split_dns.v[i];
+        text += strlen(d) + 1;
+        if (strspn(d, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_") !=
+                strlen(d) ||
+            strlen(d) > 253)
+            VALUE(h, "split_dns", "\"%.60s\" is no domain name; expected one as corp.example", d);
+    }
+    if (text > SL_SPLIT_DNS_TEXT)
+        VALUE(h, "split_dns", "%zu characters; at most %d are allowed", text, SL_SPLIT_DNS_TEXT);
+    if (p->split_dns.n && !p->dns.n)
+        VALUE(h, "split_dns", "given without dns, the servers that resolve these names");
+    for (size_t i = 0; i < p->statics.n; i++)
+        for (size_t k = 0; k < i; k++) {
+            struct sl_id id;
+            struct sl_addr a, b;
+            if (sl_conf_static(&id, &a, p->statics.v[i]) &&
+                sl_conf_static(&id, &b, p->statics.v[k]) && sl_addr_eq(&a, &b))
+                VALUE(h, "static", "\"%.80s\": another identity has this address", p->statics.v[i]);
+        }
+}
+
+static void check_grant_addresses(const struct here *h, const struct sl_conf_rule *r)
+{
+    unsigned seen = 0;
+    pool_names(h, "grant_pool", &r->grant_pool);
+    dns_servers(h, "grant_dns", &r->grant_dns);
+    for (size_t i = 0; i < r->grant_address.n; i++) {
+        struct sl_addr a;
+        if (!sl_addr_parse(&a, r->grant_address.v[i]))
+            continue;
+        if (seen & a.family)
+            VALUE(h, "grant_address", "two IPv%u addresses; expected at most one", a.family);
+        seen |= a.family;
+    }
+    if (!r->accept && (r->grant_pool.n || r->grant_address.n || r->grant_dns.n))
+        VALUE(h,
+              r->grant_pool.n      ? "grant_pool"
+              : r->grant_address.n ? "grant_address"
+                                   : "grant_dns",
+              "given with action = refuse, which grants nothing");
+}
+
 static void check_rule(const struct here *h, const struct sl_conf_rule *r)
 {
     if (!r->accept && r->grant_ts_n)
         VALUE(h, "grant_ts", "given with action = refuse, which grants nothing");
+    check_grant_addresses(h, r);
     if (strlen(r->grant_tag) >= SL_NAME_MAX)
         VALUE(h, "grant_tag", "longer than %d characters", SL_NAME_MAX - 1);
     for (size_t i = 0; i < r->method.n; i++)
@@ -278,12 +348,22 @@ static void check_connection(const struct here *h, const struct sl_conf_connecti
               c->remote.addr.family);
     if (!any && c->remote_prefixes.n)
         VALUE(h, "remote_prefix", "is for remote = any; here one peer is named already");
-    if (c->mobike)
-        VALUE(h, "mobike", "is not there yet; expected no");
+    struct sl_conf_wish wish[2];
+    pool_names(h, "pools", &c->pools);
+    if (!sl_conf_wishes(wish, &c->virtual_ip))
+        VALUE(h, "virtual_ip", "expected 0.0.0.0 or 4, :: or 6, both, or an address");
+    if (c->virtual_ip.n && sl_addr_is_any(&c->remote.addr))
+        VALUE(h, "virtual_ip", "the connection has remote = any, so there is nobody to ask");
     if (!c->child_n)
         conf_problem(
             h->x, SL_CONFIG_VALUE, h->s->line, h->s, NULL,
             "has no child section, so it would carry nothing; expected child NAME { ... }");
+}
+
+/* dynamic: either, for that is not known yet */
+static unsigned family_bits(const struct sl_ts *ts)
+{
+    return ts->first.family == 4 ? 1U : ts->first.family == 6 ? 2U : 3U;
 }
 
 static void check_child(const struct here *h, const struct sl_conf_connection *c,
@@ -291,9 +371,9 @@ static void check_child(const struct here *h, const struct sl_conf_connection *c
 {
     unsigned families[2] = { 0 };
     for (size_t i = 0; i < k->local_ts_n; i++)
-        families[0] |= k->local_ts[i].first.family == 4 ? 1U : 2U;
+        families[0] |= family_bits(&k->local_ts[i]);
     for (size_t i = 0; i < k->remote_ts_n; i++)
-        families[1] |= k->remote_ts[i].first.family == 4 ? 1U : 2U;
+        families[1] |= family_bits(&k->remote_ts[i]);
     if (families[0] && families[1] && !(families[0] & families[1]))
         VALUE(h, "remote_ts", "no address family in common with local_ts");
     if (k->start && sl_addr_is_any(&c->remote.addr))
@@ -352,6 +432,9 @@ void conf_check(struct conf_ctx *x, struct sl_config *c)
             break;
         case CONF_directory:
             check_directory(&h, &c->directory[n]);
+            break;
+        case CONF_pool:
+            check_pool(&h, &c->pool[n]);
             break;
         case CONF_rule:
             check_rule(&h, &c->rule[n]);

@@ -272,6 +272,49 @@ static bool check_rewrite(const char *v)
     return to && eq[1 + to] && eq[1 + to] != '/' && v[from] != '/' && v[from] != '=';
 }
 
+static bool pool_range(const char *v)
+{
+    struct sl_ts ts;
+    return !strchr(v, '[') && sl_ts_parse(&ts, v);
+}
+
+bool sl_conf_static(struct sl_id *id, struct sl_addr *addr, const char *text)
+{
+    /* an identity may hold "=" itself, an address may not */
+    const char *eq = strrchr(text, '=');
+    char name[SL_ID_TEXT];
+    struct sl_err err = { 0 };
+    if (!eq || eq == text || (size_t)(eq - text) >= sizeof(name) || !sl_addr_parse(addr, eq + 1))
+        return false;
+    snprintf(name, sizeof(name), "%.*s", (int)(eq - text), text);
+    return sl_id_parse(id, name, &err) == SL_OK;
+}
+
+static bool static_entry(const char *v)
+{
+    struct sl_id id;
+    struct sl_addr addr;
+    return sl_conf_static(&id, &addr, v);
+}
+
+bool sl_conf_wishes(struct sl_conf_wish out[2], const struct sl_conf_strings *words)
+{
+    memset(out, 0, 2 * sizeof(*out));
+    for (size_t i = 0; i < words->n; i++) {
+        const char *v = words->v[i];
+        const bool both = strcmp(v, "both") == 0;
+        struct sl_addr a = { .family = 4 };
+        if (strcmp(v, "6") == 0)
+            a.family = 6;
+        else if (!both && strcmp(v, "4") != 0 && !sl_addr_parse(&a, v))
+            return false;
+        out[a.family == 6] = (struct sl_conf_wish){ .want = true, .addr = a };
+        if (both)
+            out[1] = (struct sl_conf_wish){ .want = true, .addr.family = 6 };
+    }
+    return true;
+}
+
 static const char *element_wrong(const struct conf_key *key, const char *v)
 {
     struct sl_prefix prefix;
@@ -291,6 +334,16 @@ static const char *element_wrong(const struct conf_key *key, const char *v)
         return sl_prefix_parse(&prefix, v)
                    ? NULL
                    : "a prefix as 192.0.2.0/24 (host bits zero) or an address";
+    case CONF_POOL:
+        return pool_range(v)
+                   ? NULL
+                   : "a prefix as 10.9.0.0/24 (host bits zero), an address, or 10.9.1.10-10.9.1.90";
+    case CONF_IPS:
+        return sl_addr_parse(&(struct sl_addr){ 0 }, v) ? NULL : "an IPv4 or IPv6 address";
+    case CONF_STATICS:
+        return static_entry(v) ? NULL
+                               : "IDENTITY=ADDRESS, as dns:branch7.example=10.9.0.7 or "
+                                 "dn:CN=b7=2001:db8::7";
     case CONF_ANCHORS:
         if (strcmp(v, "authority") == 0)
             return NULL;
@@ -328,14 +381,19 @@ static bool set_strings(struct conf_ctx *x, const struct conf_place *at, const s
     return true;
 }
 
+static bool selectors(const struct conf_key *key)
+{
+    return key->type == CONF_TS_LIST || key->type == CONF_TS_DYNAMIC;
+}
+
 /* ---- lists of values -------------------------------------------------------------------------------- */
 static bool set_values(struct conf_ctx *x, const struct conf_place *at, const struct conf_key *key,
                        void *base, const char *const *v, size_t n)
 {
-    size_t size = key->type == CONF_TS_LIST ? sizeof(struct sl_ts)
-                  : key->type == CONF_IKE   ? sizeof(struct sl_conf_ike_proposal)
-                                            : sizeof(struct sl_conf_esp_proposal);
-    size_t max = key->type == CONF_TS_LIST ? SL_TS_MAX : CONF_PROPOSALS_MAX, used = 0;
+    size_t size = selectors(key)          ? sizeof(struct sl_ts)
+                  : key->type == CONF_IKE ? sizeof(struct sl_conf_ike_proposal)
+                                          : sizeof(struct sl_conf_esp_proposal);
+    size_t max = selectors(key) ? SL_TS_MAX : CONF_PROPOSALS_MAX, used = 0;
     if (n > max) {
         conf_problem(x, SL_CONFIG_VALUE, at->line, at->section, at->key,
                      "%zu values; at most %zu are allowed", n, max);
@@ -348,9 +406,10 @@ static bool set_values(struct conf_ctx *x, const struct conf_place *at, const st
     for (size_t i = 0; i < n; i++) {
         char why[320];
         bool ok = true;
-        if (key->type == CONF_TS_LIST) {
-            struct sl_ts ts;
-            ok = sl_ts_parse(&ts, v[i]);
+        if (selectors(key)) {
+            struct sl_ts ts = { .end_port = UINT16_MAX };
+            ok = (key->type == CONF_TS_DYNAMIC && strcmp(v[i], "dynamic") == 0) ||
+                 sl_ts_parse(&ts, v[i]);
             if (ok)
                 memcpy(values + used * size, &ts, size);
             else
@@ -368,7 +427,7 @@ static bool set_values(struct conf_ctx *x, const struct conf_place *at, const st
             if (ok)
                 memcpy(values + used * size, &p, size);
         }
-        if (!ok && key->type != CONF_TS_LIST) {
+        if (!ok && !selectors(key)) {
             char shown[100];
             conf_problem(x, SL_CONFIG_VALUE, at->line, at->section, at->key, "proposal \"%s\": %s",
                          sl_printable(shown, sizeof(shown), sl_str(v[i])), why);
@@ -500,7 +559,11 @@ static bool set_one(struct conf_ctx *x, const struct conf_place *at, const struc
     case CONF_ATTRS:
     case CONF_REWRITES:
     case CONF_PREFIXES:
+    case CONF_POOL:
+    case CONF_IPS:
+    case CONF_STATICS:
     case CONF_TS_LIST:
+    case CONF_TS_DYNAMIC:
     case CONF_IKE:
     case CONF_ESP:
         break;
@@ -518,7 +581,11 @@ bool conf_type_is_list(enum conf_type type)
     case CONF_ATTRS:
     case CONF_REWRITES:
     case CONF_PREFIXES:
+    case CONF_POOL:
+    case CONF_IPS:
+    case CONF_STATICS:
     case CONF_TS_LIST:
+    case CONF_TS_DYNAMIC:
     case CONF_IKE:
     case CONF_ESP:
         return true;
@@ -532,7 +599,7 @@ bool conf_value_set(struct conf_ctx *x, const struct conf_place *at, const struc
 {
     if (!conf_type_is_list(key->type))
         return set_one(x, at, key, base, n ? v[0] : "");
-    if (key->type == CONF_TS_LIST || key->type == CONF_IKE || key->type == CONF_ESP)
+    if (selectors(key) || key->type == CONF_IKE || key->type == CONF_ESP)
         return set_values(x, at, key, base, v, n);
     return set_strings(x, at, key, base, v, n);
 }
@@ -550,6 +617,7 @@ void conf_value_clear(const struct conf_key *key, void *base)
     case CONF_KEYALG:
     case CONF_CHOICE_TEXT:
     case CONF_TS_LIST:
+    case CONF_TS_DYNAMIC:
     case CONF_IKE:
     case CONF_ESP:
         memcpy(&p, field(key, base), sizeof(p));
@@ -562,6 +630,9 @@ void conf_value_clear(const struct conf_key *key, void *base)
     case CONF_ATTRS:
     case CONF_REWRITES:
     case CONF_PREFIXES:
+    case CONF_POOL:
+    case CONF_IPS:
+    case CONF_STATICS:
         memcpy(&s, field(key, base), sizeof(s));
         for (size_t i = 0; i < s.n; i++)
             free(s.v[i]);

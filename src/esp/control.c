@@ -19,7 +19,8 @@ enum sl_rc sl_esp_new(struct sl_esp **out, const struct sl_esp_config *config, s
         e->config.max_children = CHILDREN_MAX_DEFAULT;
     TAILQ_INIT(&e->children);
     TAILQ_INIT(&e->events);
-    enum sl_rc rc = esp_spd_new(&e->spd, NULL, 0, &e->children, err);
+    TAILQ_INIT(&e->changes);
+    enum sl_rc rc = esp_spd_new(&e->spd, err);
     if (rc != SL_OK) {
         free(e);
         return rc;
@@ -32,12 +33,12 @@ void sl_esp_free(struct sl_esp *e)
 {
     if (!e)
         return;
+    esp_spd_free(e->spd);
     struct esp_child *c;
     while ((c = TAILQ_FIRST(&e->children))) {
         TAILQ_REMOVE(&e->children, c, all);
         esp_child_free(c);
     }
-    esp_spd_free(e->spd);
     esp_map_clear(&e->by_spi);
     esp_map_clear(&e->by_id);
     free(e->shunts);
@@ -76,10 +77,18 @@ static struct esp_child *find(const struct sl_esp *e, uint64_t id, struct sl_err
     return c;
 }
 
+static void change(struct sl_esp *e, struct esp_child *c)
+{
+    if (!c->changed)
+        TAILQ_INSERT_TAIL(&e->changes, c, changes);
+    c->changed = true;
+}
+
 static void send_on(struct sl_esp *e, struct esp_child *c)
 {
     c->wanted = true;
     c->order = ++e->order;
+    change(e, c);
 }
 
 static enum sl_rc child_add(struct sl_esp *e, const struct sl_child *c, struct sl_err *err)
@@ -155,27 +164,43 @@ enum sl_rc sl_esp_child_del(struct sl_esp *e, uint64_t id, struct sl_err *err)
     c->queued = false;
     if (c->active) {
         c->gone = true;
+        change(e, c);
         return SL_OK;
     }
+    if (c->changed)
+        TAILQ_REMOVE(&e->changes, c, changes);
     TAILQ_REMOVE(&e->children, c, all);
     esp_child_free(c);
     return SL_OK;
 }
 
+/* All memory is taken before anything is changed. */
 enum sl_rc sl_esp_commit(struct sl_esp *e, struct sl_err *err)
 {
-    struct esp_spd *made = NULL;
-    SL_TRY(esp_spd_new(&made, e->shunts, e->shunt_n, &e->children, err));
-    esp_spd_free(e->spd);
-    e->spd = made;
-    for (struct esp_child *c = TAILQ_FIRST(&e->children), *next; c; c = next) {
-        next = TAILQ_NEXT(c, all);
-        c->active = c->wanted;
+    struct esp_child *c;
+    size_t pairs = 0;
+    TAILQ_FOREACH(c, &e->changes, changes)
+    {
+        if (!c->gone)
+            SL_TRY(esp_spd_prepare(c, err));
+        pairs += c->local_n * c->remote_n;
+    }
+    SL_TRY(esp_spd_reserve(e->spd, pairs, err));
+    if (e->shunts)
+        free(esp_spd_shunts(e->spd, sl_steal(&e->shunts), e->shunt_n));
+    while ((c = TAILQ_FIRST(&e->changes))) {
+        TAILQ_REMOVE(&e->changes, c, changes);
+        c->changed = false;
         if (c->gone) {
+            esp_spd_remove(e->spd, c);
             TAILQ_REMOVE(&e->children, c, all);
             esp_child_free(c);
+        } else {
+            esp_spd_put(e->spd, c);
+            c->active = true;
         }
     }
+    esp_spd_settle(e->spd);
     return SL_OK;
 }
 

@@ -23,9 +23,9 @@ struct sl_esp {
 
     struct esp_child_list events; /* children with something to tell */
 
-    struct esp_map by_id; /* struct esp_child */
-    struct esp_child_list children;
-    struct esp_shunt *shunts;
+    struct esp_map by_id;                    /* struct esp_child */
+    struct esp_child_list children, changes; /* changes: since the last commit */
+    struct esp_shunt *shunts; /* to be in force with the next commit; NULL: no change */
     size_t shunt_n;
     uint64_t order;
 };

@@ -149,5 +149,6 @@ void esp_child_free(struct esp_child *c)
     esp_replay_clear(&c->in.replay);
     free(c->ts);
     free(c->sel);
+    free(c->pairs);
     free(c);
 }

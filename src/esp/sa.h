@@ -17,6 +17,7 @@
 #define ESP_CACHE_LINE 64
 
 struct esp_child;
+struct esp_pair; /* spd.c */
 
 struct esp_in {
     alignas(ESP_CACHE_LINE) struct esp_codec codec;
@@ -50,16 +51,19 @@ struct esp_child {
     struct sl_ts *ts;    /* of our side, then of the peer's */
     struct esp_sel *sel; /* the same, ready for matching */
     size_t local_n, remote_n;
-    bool wanted;      /* may send */
-    bool active;      /* may, as of the policy in force */
-    bool gone;        /* deleted; freed with the policy that still names it */
-    uint64_t order;   /* of wanted: of equal selectors the highest is used */
-    unsigned pending; /* events, 1 << type */
-    unsigned told;    /* SOFT and HARD, reported once */
+    struct esp_pair *pairs; /* of selectors, in the policy; NULL: it has never been in */
+    size_t pair_n;          /* in the policy now */
+    bool wanted;            /* may send */
+    bool active;            /* may, as of the policy in force */
+    bool gone;              /* deleted; freed with the policy that still names it */
+    uint64_t order;         /* of wanted: of equal selectors the highest is used */
+    unsigned pending;       /* events, 1 << type */
+    unsigned told;          /* SOFT and HARD, reported once */
     int64_t seen_utc_s, moved_utc_s;
     struct sl_endpoint moved_local, moved_remote;
-    TAILQ_ENTRY(esp_child) all, events;
-    bool queued;
+    TAILQ_ENTRY(esp_child) all, events, changes;
+    bool queued;  /* in events */
+    bool changed; /* in changes: the policy in force does not show it as it is */
 };
 TAILQ_HEAD(esp_child_list, esp_child);
 

@@ -6,16 +6,19 @@
 
 #define GROUPS_MAX \
     64u /* more pairs of lengths share one group each family, found through any key */
-#define NONE UINT32_MAX
+#define HEADS_MIN 16u
 
-struct pair { /* one of our side's selectors with one of the peer's */
+/* One of our side's selectors with one of the peer's. */
+struct esp_pair {
     uint64_t prio;
     struct esp_out *out;
     const struct esp_sel *local, *remote;
-    uint32_t group, next;
+    uint32_t group;
+    struct esp_pair *next, *prev; /* of its chain; prev NULL: the first */
 };
 struct group {
-    uint64_t best; /* highest prio in it */
+    uint64_t best; /* none in it is higher */
+    size_t n;      /* pairs in it */
     uint8_t family, local_len, remote_len;
     struct esp_num local_mask, remote_mask;
 };
@@ -25,9 +28,9 @@ struct esp_spd {
     struct group groups[GROUPS_MAX + 2];
     uint32_t order[GROUPS_MAX + 2]; /* by falling best */
     uint32_t group_n;
-    struct pair *pairs;
-    uint32_t pair_n;
-    uint32_t *heads; /* chains of pairs by falling prio */
+    bool unordered;
+    size_t pair_n;
+    struct esp_pair **heads; /* chains by falling prio */
     uint32_t mask;
 };
 
@@ -85,29 +88,54 @@ static uint64_t priority(const struct esp_sel *local, const struct esp_sel *remo
 
 static uint32_t group_for(struct esp_spd *s, uint8_t family, uint8_t local_len, uint8_t remote_len)
 {
-    for (uint32_t i = 0; i < s->group_n; i++)
-        if (s->groups[i].family == family && s->groups[i].local_len == local_len &&
-            s->groups[i].remote_len == remote_len)
+    uint32_t at = s->group_n;
+    for (uint32_t i = 0; i < s->group_n; i++) {
+        const struct group *g = &s->groups[i];
+        if (g->n && g->family == family && g->local_len == local_len && g->remote_len == remote_len)
             return i;
+        if (!g->n && i < at)
+            at = i;
+    }
     /* the two places past GROUPS_MAX are for the group of all lengths, which every pair fits */
-    if (s->group_n >= GROUPS_MAX && (local_len || remote_len))
+    if (at >= GROUPS_MAX && (local_len || remote_len))
         return group_for(s, family, 0, 0);
-    s->groups[s->group_n] = (struct group){
+    s->groups[at] = (struct group){
         .family = family,
         .local_len = local_len,
         .remote_len = remote_len,
         .local_mask = mask_of(family, local_len),
         .remote_mask = mask_of(family, remote_len),
     };
-    return s->group_n++;
+    if (at == s->group_n)
+        s->group_n++;
+    return at;
 }
 
-static void pair_add(struct esp_spd *s, struct esp_child *c, const struct esp_sel *local,
-                     const struct esp_sel *remote)
+static struct esp_pair **head_of(const struct esp_spd *s, const struct esp_pair *p)
 {
-    uint32_t index = s->pair_n++;
-    struct pair *p = &s->pairs[index];
-    *p = (struct pair){
+    const uint32_t h = hash(&s->groups[p->group], p->group, p->local->first, p->remote->first);
+    return &s->heads[h & s->mask];
+}
+
+/* Among equals of one priority the new one comes last; orders differ, so there are none. */
+static void link_pair(const struct esp_spd *s, struct esp_pair *p)
+{
+    struct esp_pair **at = head_of(s, p), *before = NULL;
+    while (*at && (*at)->prio >= p->prio) {
+        before = *at;
+        at = &before->next;
+    }
+    p->prev = before;
+    p->next = *at;
+    if (p->next)
+        p->next->prev = p;
+    *at = p;
+}
+
+static void pair_add(struct esp_spd *s, struct esp_pair *p, struct esp_child *c,
+                     const struct esp_sel *local, const struct esp_sel *remote)
+{
+    *p = (struct esp_pair){
         .prio = priority(local, remote, c->order),
         .out = &c->out,
         .local = local,
@@ -115,82 +143,39 @@ static void pair_add(struct esp_spd *s, struct esp_child *c, const struct esp_se
         .group = group_for(s, local->family, cover_len(local), cover_len(remote)),
     };
     struct group *g = &s->groups[p->group];
-    if (p->prio > g->best)
+    g->n++;
+    if (p->prio > g->best) {
         g->best = p->prio;
-    uint32_t *at = &s->heads[hash(g, p->group, local->first, remote->first) & s->mask];
-    while (*at != NONE && s->pairs[*at].prio >= p->prio)
-        at = &s->pairs[*at].next;
-    p->next = *at;
-    *at = index;
-}
-
-static bool sends(const struct esp_child *c)
-{
-    return c->wanted && !c->gone;
-}
-
-static size_t count_pairs(const struct esp_child_list *children)
-{
-    size_t n = 0;
-    const struct esp_child *c;
-    TAILQ_FOREACH(c, children, all)
-    {
-        if (sends(c))
-            n += c->local_n * c->remote_n;
+        s->unordered = true;
     }
-    return n;
+    s->pair_n++;
+    link_pair(s, p);
 }
 
-/* Any of our selectors goes with any of the peer's of its family (RFC 7296 2.9). */
-static void child_pairs(struct esp_spd *s, struct esp_child *c)
+static void pair_remove(struct esp_spd *s, struct esp_pair *p)
 {
-    for (size_t i = 0; i < c->local_n; i++)
-        for (size_t j = 0; j < c->remote_n; j++)
-            if (esp_child_local(c)[i].family == esp_child_remote(c)[j].family)
-                pair_add(s, c, &esp_child_local(c)[i], &esp_child_remote(c)[j]);
+    if (p->prev)
+        p->prev->next = p->next;
+    else
+        *head_of(s, p) = p->next;
+    if (p->next)
+        p->next->prev = p->prev;
+    s->groups[p->group].n--;
+    s->pair_n--;
 }
 
-static void order_groups(struct esp_spd *s)
-{
-    for (uint32_t i = 0; i < s->group_n; i++) {
-        uint32_t j = i;
-        for (; j && s->groups[s->order[j - 1]].best < s->groups[i].best; j--)
-            s->order[j] = s->order[j - 1];
-        s->order[j] = i;
-    }
-}
+/* ---- the table --------------------------------------------------------------------------------- */
 
-enum sl_rc esp_spd_new(struct esp_spd **out, const struct esp_shunt *shunts, size_t n,
-                       const struct esp_child_list *children, struct sl_err *err)
+enum sl_rc esp_spd_new(struct esp_spd **out, struct sl_err *err)
 {
-    size_t pairs = count_pairs(children), heads = 16;
-    while (heads < pairs)
-        heads *= 2;
-    if (heads >= NONE)
-        return SL_FAIL(err, SL_TOO_LARGE, "%zu pairs of selectors", pairs);
     struct esp_spd *s = calloc(1, sizeof(*s));
-    if (s) {
-        s->shunts = calloc(n + 1, sizeof(*s->shunts));
-        s->pairs = calloc(pairs + 1, sizeof(*s->pairs));
-        s->heads = malloc(heads * sizeof(*s->heads));
-    }
-    if (!s || !s->shunts || !s->pairs || !s->heads) {
-        esp_spd_free(s);
+    if (s)
+        s->heads = calloc(HEADS_MIN, sizeof(struct esp_pair *));
+    if (!s || !s->heads) {
+        free(s);
         return SL_FAIL_MEM(err);
     }
-    s->shunt_n = n;
-    if (n)
-        memcpy(s->shunts, shunts, n * sizeof(*s->shunts));
-    memset(s->heads, 0xff, heads * sizeof(*s->heads)); /* NONE */
-    s->mask = (uint32_t)heads - 1;
-
-    struct esp_child *c;
-    TAILQ_FOREACH(c, children, all)
-    {
-        if (sends(c))
-            child_pairs(s, c);
-    }
-    order_groups(s);
+    s->mask = HEADS_MIN - 1;
     *out = s;
     return SL_OK;
 }
@@ -200,10 +185,89 @@ void esp_spd_free(struct esp_spd *s)
     if (!s)
         return;
     free(s->shunts);
-    free(s->pairs);
     free(s->heads);
     free(s);
 }
+
+struct esp_shunt *esp_spd_shunts(struct esp_spd *s, struct esp_shunt *v, size_t n)
+{
+    struct esp_shunt *old = s->shunts;
+    s->shunts = v;
+    s->shunt_n = n;
+    return old;
+}
+
+/* As many chains as pairs. */
+static bool grow(struct esp_spd *s, size_t pairs)
+{
+    size_t heads = (size_t)s->mask + 1, more = heads;
+    while (more < pairs)
+        more *= 2;
+    if (more == heads)
+        return true;
+    struct esp_pair **old = s->heads;
+    struct esp_pair **made = more <= UINT32_MAX ? calloc(more, sizeof(struct esp_pair *)) : NULL;
+    if (!made)
+        return false;
+    s->heads = made;
+    s->mask = (uint32_t)more - 1;
+    for (size_t i = 0; i < heads; i++) {
+        struct esp_pair *p = old[i], *before;
+        while (p && p->next)
+            p = p->next;
+        for (; p; p = before) { /* from the last: each goes in front of those moved already */
+            before = p->prev;
+            link_pair(s, p);
+        }
+    }
+    free(old);
+    return true;
+}
+
+enum sl_rc esp_spd_reserve(struct esp_spd *s, size_t pairs, struct sl_err *err)
+{
+    return grow(s, s->pair_n + pairs) ? SL_OK : SL_FAIL_MEM(err);
+}
+
+enum sl_rc esp_spd_prepare(struct esp_child *c, struct sl_err *err)
+{
+    if (!c->pairs)
+        c->pairs = calloc(c->local_n * c->remote_n, sizeof(*c->pairs));
+    return c->pairs ? SL_OK : SL_FAIL_MEM(err);
+}
+
+/* Any of our selectors goes with any of the peer's of its family (RFC 7296 2.9). */
+void esp_spd_put(struct esp_spd *s, struct esp_child *c)
+{
+    const struct esp_sel *local = esp_child_local(c), *remote = esp_child_remote(c);
+    esp_spd_remove(s, c);
+    for (size_t i = 0; i < c->local_n; i++)
+        for (size_t j = 0; j < c->remote_n; j++)
+            if (local[i].family == remote[j].family)
+                pair_add(s, &c->pairs[c->pair_n++], c, &local[i], &remote[j]);
+}
+
+void esp_spd_remove(struct esp_spd *s, struct esp_child *c)
+{
+    for (size_t i = 0; i < c->pair_n; i++)
+        pair_remove(s, &c->pairs[i]);
+    c->pair_n = 0;
+}
+
+void esp_spd_settle(struct esp_spd *s)
+{
+    if (!s->unordered)
+        return;
+    for (uint32_t i = 0; i < s->group_n; i++) {
+        uint32_t j = i;
+        for (; j && s->groups[s->order[j - 1]].best < s->groups[i].best; j--)
+            s->order[j] = s->order[j - 1];
+        s->order[j] = i;
+    }
+    s->unordered = false;
+}
+
+/* ---- lookup ------------------------------------------------------------------------------------ */
 
 const struct esp_shunt *esp_spd_shunt(const struct esp_spd *s, const struct esp_inner *in)
 {
@@ -216,7 +280,7 @@ const struct esp_shunt *esp_spd_shunt(const struct esp_spd *s, const struct esp_
 
 struct esp_out *esp_spd_find(const struct esp_spd *s, const struct esp_inner *in)
 {
-    const struct pair *best = NULL;
+    const struct esp_pair *best = NULL;
     for (uint32_t i = 0; i < s->group_n; i++) {
         uint32_t index = s->order[i];
         const struct group *g = &s->groups[index];
@@ -224,9 +288,8 @@ struct esp_out *esp_spd_find(const struct esp_spd *s, const struct esp_inner *in
             break;
         if (g->family != in->family)
             continue;
-        uint32_t at = s->heads[hash(g, index, in->src, in->dst) & s->mask];
-        for (; at != NONE; at = s->pairs[at].next) {
-            const struct pair *p = &s->pairs[at];
+        const struct esp_pair *p = s->heads[hash(g, index, in->src, in->dst) & s->mask];
+        for (; p; p = p->next) {
             if (best && p->prio <= best->prio)
                 break;
             if (p->group == index && esp_sel_has(p->local, in, in->src, in->sport) &&

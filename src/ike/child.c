@@ -143,22 +143,22 @@ enum sl_rc child_allowed(const struct ike_isa *sa, const struct sl_conf_child *c
                          struct sl_ts out[SL_TS_MAX], size_t *n, struct sl_err *err)
 {
     const struct sl_grant *grant = sa->grant;
+    struct sl_ts has[SL_TS_MAX];
+    size_t has_n;
+    if (!grant || !grant->ts_n)
+        return vip_selectors(sa, conf->remote_ts, conf->remote_ts_n, false, false, out, n, err);
+    SL_TRY(vip_selectors(sa, conf->remote_ts, conf->remote_ts_n, false, false, has, &has_n, err));
     *n = 0;
-    if (!grant || !grant->ts_n) {
-        for (size_t i = 0; i < conf->remote_ts_n && *n < SL_TS_MAX; i++)
-            out[(*n)++] = conf->remote_ts[i];
-        return SL_OK;
-    }
-    for (size_t i = 0; i < conf->remote_ts_n; i++)
+    for (size_t i = 0; i < has_n; i++)
         for (size_t j = 0; j < grant->ts_n && *n < SL_TS_MAX; j++)
-            if (sl_ts_intersect(&out[*n], &conf->remote_ts[i], &grant->ts[j]))
+            if (sl_ts_intersect(&out[*n], &has[i], &grant->ts[j]))
                 (*n)++;
     if (*n)
         return SL_OK;
-    char has[256], may[256];
+    char want[256], may[256];
     return SL_FAIL(err, SL_POLICY_TS,
                    "child %s: remote selectors %s; policy grants the peer only %s", conf->name,
-                   ike_ts_list_text(has, sizeof(has), conf->remote_ts, conf->remote_ts_n),
+                   ike_ts_list_text(want, sizeof(want), has, has_n),
                    ike_ts_list_text(may, sizeof(may), grant->ts, grant->ts_n));
 }
 
@@ -197,6 +197,7 @@ static void describe(struct sl_child *out, const struct ike_child *c,
     out->ts_local_n = c->local.n;
     out->ts_remote_n = c->remote.n;
     out->outbound = c->outbound;
+    vip_of_child(sa, out->vip);
     if (!conf)
         return;
     out->replay_window_pkts = conf->replay_window_pkts;

@@ -10,7 +10,7 @@
  *   conn_load.c configured connections: taking a configuration, lookup by name and addresses
  *   cred.c      our certificates and the anchors' hashes
  *   staple.c    OCSP responses of our certificates, and what the peer asks for (RFC 4806)
- *   v2/         the exchanges' tables and handlers
+ *   v2/         the exchanges' tables and handlers; mobike.c (RFC 4555) works for INFORMATIONAL
  *   addke.c     additional key exchanges in proposals (RFC 9370)
  *
  * An IKE SA has at most one exchange of ours (out) and one of the peer's (in) at a time, as the
@@ -50,6 +50,8 @@
 #define IKE_ASIDE_MAX         4 /* negotiations of a peer between its IKE_FOLLOWUP_KE exchanges */
 #define IKE_ASIDE_NS          (60 * SL_NS_PER_S) /* its time for the next one */
 #define IKE_LINK_MAX          1024 /* bytes of a responder's link in ADDITIONAL_KEY_EXCHANGE */
+#define IKE_ADDRESSES_MAX     64   /* of this host */
+#define IKE_MOBIKE_ADDRESSES  8    /* additional ones of a peer, and ours told to it */
 #define IKE_SPI_ANSWERS_PER_S 10   /* INVALID_IKE_SPI and INVALID_MAJOR_VERSION */
 
 struct ike_isa;
@@ -104,7 +106,8 @@ enum ike_xchg_kind {
     XCHG_DELETE_CHILD,
     XCHG_DELETE_IKE,
     XCHG_LIVENESS,
-    XCHG_PEER, /* a request of the peer, before its kind is known */
+    XCHG_MOBIKE, /* addresses: new ones, a check of the peer's, a list of ours (RFC 4555) */
+    XCHG_PEER,   /* a request of the peer, before its kind is known */
 };
 
 /* What only the first two exchanges need. */
@@ -123,6 +126,8 @@ struct ike_setup {
     struct ike_auth_choice auth;
     struct sl_buf ours_sig;     /* AUTH data made from the answer */
     struct sl_verdict *verdict; /* the answer to ASK_DECISION */
+    uint32_t cfg_asked;         /* CP attributes the peer asks for, a bit each */
+    struct sl_addr wish[2];     /* addresses it asks for, see sl_decision_ask */
     bool initial_contact;       /* the peer says that we hold nothing of it that is alive */
 };
 
@@ -192,6 +197,20 @@ enum ike_isa_state {
     ISA_DEAD,   /* to be freed before the core returns */
 };
 
+struct ike_mobike {
+    bool on;                                   /* both sides support it */
+    bool want_update, want_check, want_tell;   /* to be asked, or told, of the peer */
+    bool several;                              /* the request that is out went several ways */
+    uint8_t doing;                             /* what the request that is out is about */
+    unsigned path;                             /* the one being tried */
+    struct sl_endpoint local, remote;          /* what both sides agree upon */
+    struct sl_addr peer[IKE_MOBIKE_ADDRESSES]; /* where else the peer says it is */
+    size_t peer_n;
+    uint8_t cookie2[16];
+    uint8_t seen[IKE_NATD_LEN]; /* how the peer sees us */
+    bool seen_known;
+};
+
 struct ike_isa {
     struct sl_ike *ike;
     struct ike_isa *prev, *next;
@@ -218,6 +237,7 @@ struct ike_isa {
     bool nat_local, nat_remote, natt_supported;
     bool peer_may_move; /* it is behind a NAT, and we are not, whatever we pretend */
     bool fragment;      /* RFC 7383 agreed */
+    struct ike_mobike mobike;
 
     struct sl_suite suite;
     enum sl_prf prf;
@@ -350,6 +370,9 @@ struct sl_ike {
     struct ike_cred *creds;
     struct ike_anchor *anchors;
     struct ike_cookie cookie;
+    struct sl_addr address[IKE_ADDRESSES_MAX]; /* of this host */
+    size_t address_n;
+    bool addresses_known;
     struct sl_ike_stats stats;
     int64_t spi_window_ns; /* rate of answers to unknown SPIs */
     unsigned spi_answers;
@@ -522,6 +545,25 @@ void put_ocsp_request(struct ike_wr *c);
 /* Our responses, where the peer asked for them and as far as they are at hand and fresh. */
 void put_staples(struct ike_wr *c, struct ike_xchg *x);
 
+/* ---- v2/config.c ---------------------------------------------------------------------------------------------- */
+/* Client: what virtual_ip asks for, and what the peer gave. */
+void put_cfg_request(struct ike_wr *c, const struct ike_isa *sa);
+enum sl_rc cfg_reply_take(struct ike_xchg *x, struct sl_err *err) SL_MUST_USE;
+/* Server: what the peer asks for, into setup; what it is granted. */
+enum sl_rc cfg_request_read(struct ike_xchg *x, struct sl_err *err) SL_MUST_USE;
+void put_cfg_reply(struct ike_wr *c, const struct ike_xchg *x);
+/* Why a peer that asked gets no address, and so no child. */
+enum sl_rc cfg_failure(const struct ike_isa *sa, struct sl_err *err) SL_MUST_USE;
+/*
+ * Configured selectors of one side with "dynamic" replaced. offer: ours, of IKE_AUTH, before the peer
+ * gave us an address. SL_ADDRESS_NONE, SL_ADDRESS_REQUIRED.
+ */
+enum sl_rc vip_selectors(const struct ike_isa *sa, const struct sl_ts *ts, size_t ts_n, bool ours,
+                         bool offer, struct sl_ts out[SL_TS_MAX], size_t *n,
+                         struct sl_err *err) SL_MUST_USE;
+/* Addresses that the peer gave us and a child's traffic comes from; family 0: none. */
+void vip_of_child(const struct ike_isa *sa, struct sl_addr out[2]);
+
 /* ---- v2 --------------------------------------------------------------------------------------------------------- */
 extern const struct ike_table ike_init_initiator, ike_init_responder;
 extern const struct ike_table ike_auth_initiator, ike_auth_responder;
@@ -534,6 +576,9 @@ struct ike_isa *init_begin(struct sl_ike *ike, struct ike_conn *conn, const char
 /* A first message of a peer: limits, cookie, then a new half-open SA. */
 void init_request(struct sl_ike *ike, const struct sl_endpoint *local,
                   const struct sl_endpoint *remote, const struct ike_message *m);
+/* N(NAT_DETECTION_*_IP) for a message from local to remote, with the SA's SPIs. */
+void put_nat_detection(struct ike_wr *c, const struct ike_isa *sa, const struct sl_endpoint *local,
+                       const struct sl_endpoint *remote);
 /*
  * Negotiation of a child by its responder: chooses child, proposal and selectors from SA, TSi, TSr
  * (and KE) of x->list into *c. conf NULL: any child of the connection.
@@ -594,5 +639,20 @@ const struct ike_table *ike_responder_table(const struct ike_isa *sa, uint8_t ex
 /* Which of two simultaneous SAs loses: the one with the lowest of the four nonces (RFC 7296 2.8.1). */
 int nonce_cmp(struct sl_bytes a, struct sl_bytes b);
 struct sl_bytes nonce_lower(struct sl_bytes a, struct sl_bytes b);
+
+/* ---- v2/mobike.c: RFC 4555 ---------------------------------------------------------------------------------------- */
+void mobike_offer(struct ike_wr *c, const struct ike_isa *sa);
+void mobike_accept(struct ike_wr *c, const struct ike_isa *sa);
+void mobike_take(struct ike_xchg *x); /* what the peer's IKE_AUTH message says of it */
+bool mobike_wants(const struct ike_isa *sa);
+void mobike_put_request(struct ike_wr *c, struct ike_xchg *x);
+void mobike_sent(struct ike_isa *sa);
+void mobike_response(struct ike_xchg *x);
+/* update: the request says that the peer has moved, and may. */
+void mobike_put_response(struct ike_wr *c, const struct ike_xchg *x, bool *update);
+void mobike_requested(struct ike_xchg *x, bool update);
+/* Before a request is sent again; false: there is no way to send it now. */
+bool mobike_again(struct ike_isa *sa) SL_MUST_USE;
+void mobike_inherit(struct ike_isa *to, const struct ike_isa *from);
 
 #endif

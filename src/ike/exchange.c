@@ -395,6 +395,10 @@ uint16_t xchg_refusal(const struct ike_xchg *x, enum sl_rc rc)
     case SL_IKE_TS_UNACCEPTABLE:
     case SL_POLICY_TS:
         return IKE_N_TS_UNACCEPTABLE;
+    case SL_ADDRESS_NONE:
+        return IKE_N_INTERNAL_ADDRESS_FAILURE;
+    case SL_ADDRESS_REQUIRED:
+        return IKE_N_FAILED_CP_REQUIRED;
     case SL_IKE_LIMIT:
         return IKE_N_NO_ADDITIONAL_SAS;
     case SL_NOT_FOUND:

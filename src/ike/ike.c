@@ -163,14 +163,15 @@ static void move_peer(struct ike_isa *sa, const struct sl_endpoint *local,
 /*
  * An authentic message came from another address or port than before: the peer's NAT has changed its
  * mapping. SPEC RFC7296-2.23 SHOULD: a host that is not behind a NAT follows its peer, by what is new
- * and authentic; one behind a NAT does not, since it could be led astray.
+ * and authentic; one behind a NAT does not, since it could be led astray. SPEC RFC4555-3.8 MUST: with
+ * MOBIKE no message but an update changes where IKE goes.
  */
 static void follow_peer(struct ike_isa *sa, const struct sl_endpoint *local,
                         const struct sl_endpoint *remote)
 {
     if (sl_endpoint_eq(&sa->remote, remote) && sl_endpoint_eq(&sa->local, local))
         return;
-    if (sa->state == ISA_SETUP || sa->peer_may_move)
+    if (sa->state == ISA_SETUP || (sa->peer_may_move && !sa->mobike.on))
         move_peer(sa, local, remote, "IKE");
 }
 
@@ -578,6 +579,7 @@ void sl_ike_list(const struct sl_ike *ike,
             .remote = sa->remote,
             .initiator = sa->initiator,
             .natt = sa->natt,
+            .mobike = sa->mobike.on,
             .id_local = sa->id_local,
             .id_remote = sa->id_remote,
             .suite = sa->suite,
@@ -587,6 +589,10 @@ void sl_ike_list(const struct sl_ike *ike,
             .rekey_ns = shown(sa->rekey_ns),
             .expire_ns = shown(sa->expire_ns),
             .record = sa->record,
+            .vip = sa->grant && (sa->grant->vip.addr[0].family || sa->grant->vip.addr[1].family)
+                       ? &sa->grant->vip
+                       : NULL,
+            .vip_ours = sa->began,
             .tag = sa->grant ? sa->grant->tag : "",
         };
         memcpy(i.spi_i, sa->spi_i, IKE_SPI_LEN);

@@ -76,7 +76,7 @@ void isa_free(struct ike_isa *sa)
     isa_half_open_done(sa);
     ike_map_del(&ike->t.by_id, &sa->by_id);
     ike_map_del(&ike->t.by_spi, &sa->by_spi);
-    ike_map_del(&ike->t.by_peer, &sa->by_peer);
+    ike_map_del(&ike->t.by_peer[sa->began], &sa->by_peer);
     ike_heap_set(&ike->t.timers, &sa->timer, INT64_MAX);
     conn_unref(sa);
     if (sa->prev)
@@ -145,7 +145,8 @@ void isa_lifetimes(struct ike_isa *sa)
 
 void isa_known(struct ike_isa *sa)
 {
-    ike_map_put(&sa->ike->t.by_peer, &sa->by_peer, ike_peer_key(&sa->ike->t, &sa->id_remote));
+    ike_map_put(&sa->ike->t.by_peer[sa->began], &sa->by_peer,
+                ike_peer_key(&sa->ike->t, &sa->id_remote));
 }
 
 void isa_half_open_done(struct ike_isa *sa)
@@ -167,7 +168,7 @@ void isa_half_open_done(struct ike_isa *sa)
  */
 static void resolve_simultaneous(struct ike_isa *sa, struct ike_isa *o)
 {
-    if (o->conn != sa->conn || o->began == sa->began || o->replaces || sa->replaces ||
+    if (o->conn != sa->conn || o->replaces || sa->replaces ||
         !sl_id_eq(&o->id_local, &sa->id_local))
         return;
     struct ike_isa *loser = memcmp(o->tie, sa->tie, sizeof(sa->tie)) < 0 ? o : sa;
@@ -180,12 +181,13 @@ static void resolve_simultaneous(struct ike_isa *sa, struct ike_isa *o)
     isa_touch(loser);
 }
 
-/* Calls each for every other SA that is up with the same peer; each may end it. */
-static void with_same_peer(struct ike_isa *sa,
+/* Calls each for every other SA with the same peer that is up and was begun so; each may end it. */
+static void with_same_peer(struct ike_isa *sa, bool began,
                            void (*each)(struct ike_isa *sa, struct ike_isa *other))
 {
     struct ike_map_node *next;
-    for (struct ike_map_node *n = ike_map_get(&sa->ike->t.by_peer, sa->by_peer.key); n; n = next) {
+    for (struct ike_map_node *n = ike_map_get(&sa->ike->t.by_peer[began], sa->by_peer.key); n;
+         n = next) {
         next = ike_map_next(n);
         struct ike_isa *o = IKE_OF(n, struct ike_isa, by_peer);
         if (o != sa && o->state == ISA_UP && sl_id_eq(&o->id_remote, &sa->id_remote))
@@ -231,9 +233,11 @@ void isa_up(struct ike_isa *sa, bool only)
         }
     }
     isa_known(sa);
-    if (only)
-        with_same_peer(sa, end_older);
-    with_same_peer(sa, resolve_simultaneous);
+    if (only) {
+        with_same_peer(sa, false, end_older);
+        with_same_peer(sa, true, end_older);
+    }
+    with_same_peer(sa, !sa->began, resolve_simultaneous);
     isa_touch(sa);
 }
 
@@ -249,6 +253,7 @@ void isa_inherit(struct ike_isa *to, struct ike_isa *from)
     to->children_n += from->children_n;
     from->children_n = 0;
     to->want_liveness = false;
+    mobike_inherit(to, from);
     isa_touch(to);
     isa_touch(from);
 }
@@ -377,6 +382,7 @@ static void begin(struct ike_isa *sa, enum ike_xchg_kind kind, struct ike_child 
     case XCHG_DELETE_CHILD:
     case XCHG_DELETE_IKE:
     case XCHG_LIVENESS:
+    case XCHG_MOBIKE:
         x->table = &ike_info_initiator;
         break;
     case XCHG_SETUP:
@@ -428,6 +434,8 @@ static bool run_one(struct ike_isa *sa)
         begin(sa, XCHG_DELETE_IKE, NULL);
     } else if (sa->state != ISA_UP || peer_rekeys) {
         return false;
+    } else if (mobike_wants(sa)) {
+        begin(sa, XCHG_MOBIKE, NULL);
     } else if ((c = first_child(sa, wants_delete))) {
         begin(sa, XCHG_DELETE_CHILD, c);
     } else if (sa->want_rekey && !sa->in && !sa->aside) {
@@ -487,7 +495,7 @@ static int64_t wishes_ns(const struct ike_isa *sa)
     int64_t at = INT64_MAX;
     if (sa->out || (sa->state != ISA_UP && sa->state != ISA_REKEYED))
         return at;
-    if (sa->want_delete || sa->want_rekey || sa->want_liveness)
+    if (sa->want_delete || sa->want_rekey || sa->want_liveness || mobike_wants(sa))
         at = sa->retry_ns;
     for (const struct ike_child *c = sa->children; c; c = c->next)
         if (wants_delete(c) || wants_rekey(c) || wants_making(c))
@@ -576,7 +584,7 @@ void isa_due(struct ike_isa *sa)
     }
     if (sa->state == ISA_DEAD || sa->state == ISA_CLOSED)
         return;
-    if (sa->win.tx_waiting && sa->win.tx_due_ns <= now) {
+    if (sa->win.tx_waiting && sa->win.tx_due_ns <= now && mobike_again(sa)) {
         const struct ike_retry retry = isa_retry(sa);
         if (!ike_window_again(&sa->win, &retry, &sa->ike->rng, now, sa->seen_ns)) {
             give_up(sa);

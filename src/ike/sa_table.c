@@ -11,8 +11,9 @@ bool ike_tables_init(struct ike_table_set *t, const struct sl_rng *rng)
     *t = (struct ike_table_set){ 0 };
     sl_rng_fill(rng, t->secret, sizeof(t->secret));
     if (ike_map_init(&t->by_id) && ike_map_init(&t->by_spi) && ike_map_init(&t->by_init) &&
-        ike_map_init(&t->by_peer) && ike_map_init(&t->children) && ike_map_init(&t->spis) &&
-        ike_map_init(&t->questions) && ike_map_init(&t->sources))
+        ike_map_init(&t->by_peer[0]) && ike_map_init(&t->by_peer[1]) &&
+        ike_map_init(&t->children) && ike_map_init(&t->spis) && ike_map_init(&t->questions) &&
+        ike_map_init(&t->sources))
         return true;
     ike_tables_clear(t);
     return false;
@@ -23,7 +24,8 @@ void ike_tables_clear(struct ike_table_set *t)
     ike_map_clear(&t->by_id);
     ike_map_clear(&t->by_spi);
     ike_map_clear(&t->by_init);
-    ike_map_clear(&t->by_peer);
+    ike_map_clear(&t->by_peer[0]);
+    ike_map_clear(&t->by_peer[1]);
     ike_map_clear(&t->children);
     ike_map_clear(&t->spis);
     ike_map_clear(&t->questions);

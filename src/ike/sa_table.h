@@ -19,7 +19,8 @@ struct ike_source {
 };
 
 struct ike_table_set {
-    struct ike_map by_id, by_spi, by_init, by_peer, children, spis, questions, sources;
+    struct ike_map by_id, by_spi, by_init, children, spis, questions, sources;
+    struct ike_map by_peer[2]; /* [began]: begun by the peer, by us */
     struct ike_heap timers, conn_timers;
     uint8_t
         secret[16]; /* keys hashes of what peers choose, so that they cannot aim at one bucket */

@@ -10,6 +10,7 @@
 #include <grp.h>
 #include <ifaddrs.h>
 #include <limits.h>
+#include <linux/rtnetlink.h>
 #include <net/if.h>
 #include <netinet/in.h>
 #include <stdio.h>
@@ -230,6 +231,23 @@ static enum sl_rc open_family(struct proc_handouts *h, const struct sl_config *c
     return add(h, PROC_ESP, v6 ? "rawespv6" : "rawespv4", fd, err);
 }
 
+/* ---- changes of addresses ---------------------------------------------------------------------- */
+static enum sl_rc open_rtnl(struct proc_handouts *h, struct sl_err *err)
+{
+    struct sockaddr_nl sa = { .nl_family = AF_NETLINK,
+                              .nl_groups = RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR |
+                                           RTMGRP_IPV4_ROUTE | RTMGRP_IPV6_ROUTE };
+    int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_ROUTE);
+    if (fd < 0 || bind(fd, (struct sockaddr *)&sa, sizeof(sa)) < 0) {
+        sl_warn("routing socket: %s; changes of this host's addresses are not noticed (MOBIKE)",
+                strerror(errno));
+        if (fd >= 0)
+            close(fd);
+        return SL_OK;
+    }
+    return add(h, PROC_IKE, "rtnl", fd, err);
+}
+
 /* ---- the tunnel device ------------------------------------------------------------------------- */
 /* What the narrowest link leaves after ESP. */
 static int derive_mtu(int any_socket)
@@ -355,6 +373,7 @@ enum sl_rc proc_handout_open(struct proc_handouts *h, const struct sl_config *co
     SL_TRY(make_dirs(config, uid, gid, err));
     SL_TRY(open_family(h, config, false, err));
     SL_TRY(open_family(h, config, true, err));
+    SL_TRY(open_rtnl(h, err));
     SL_TRY(open_tun(h, config, err));
     SL_TRY(open_http(h, config, err));
     return open_control(h, config, err);

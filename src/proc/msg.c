@@ -81,6 +81,15 @@ static void rd_addr(struct sl_rd *r, struct sl_addr *a)
     sl_rd_copy(r, a->b, sl_addr_len(a));
 }
 
+/* Two addresses, IPv4 and IPv6 in this order, each or both absent. */
+static void rd_pair(struct sl_rd *r, struct sl_addr a[2])
+{
+    rd_addr(r, &a[0]);
+    rd_addr(r, &a[1]);
+    if (a[0].family == 6 || a[1].family == 4)
+        sl_rd_fail(r);
+}
+
 static void wr_endpoint(struct sl_wr *w, const struct sl_endpoint *e)
 {
     wr_addr(w, &e->addr);
@@ -530,6 +539,8 @@ static void msg_decide_write(const struct sl_decision_ask *m, struct sl_wr *w)
     sl_wr_part32(w, m->auth);
     sl_wr_u16(w, (uint16_t)m->prf);
     sl_wr_u64(w, m->sa);
+    wr_addr(w, &m->wish[0]);
+    wr_addr(w, &m->wish[1]);
 }
 static void msg_decide_read(struct sl_decision_ask *m, struct sl_rd *r)
 {
@@ -549,6 +560,30 @@ static void msg_decide_read(struct sl_decision_ask *m, struct sl_rd *r)
     m->auth = sl_rd_part32(r);
     m->prf = (enum sl_prf)sl_rd_u16(r);
     m->sa = sl_rd_u64(r);
+    rd_pair(r, m->wish);
+}
+
+/* addresses (IPv4, IPv6), servers: n (2) and each, domains */
+static void wr_virtual(struct sl_wr *w, const struct sl_virtual *v)
+{
+    wr_addr(w, &v->addr[0]);
+    wr_addr(w, &v->addr[1]);
+    sl_wr_u16(w, (uint16_t)v->dns_n);
+    for (size_t i = 0; i < v->dns_n; i++)
+        wr_addr(w, &v->dns[i]);
+    wr_text(w, v->split_dns);
+}
+
+static void rd_virtual(struct sl_rd *r, struct sl_virtual *v)
+{
+    rd_pair(r, v->addr);
+    v->dns_n = rd_count(r, SL_DNS_MAX);
+    for (size_t i = 0; i < v->dns_n; i++) {
+        rd_addr(r, &v->dns[i]);
+        if (!v->dns[i].family)
+            sl_rd_fail(r);
+    }
+    rd_text(r, v->split_dns, sizeof(v->split_dns));
 }
 
 static void msg_verdict_write(const struct sl_verdict *m, struct sl_wr *w)
@@ -563,6 +598,8 @@ static void msg_verdict_write(const struct sl_verdict *m, struct sl_wr *w)
     wr_ts_list(w, m->grant.ts, m->grant.ts_n);
     sl_wr_u32(w, m->grant.lifetime_s);
     wr_text(w, m->grant.tag);
+    wr_virtual(w, &m->grant.vip);
+    wr_rc(w, m->grant.vip_rc);
 }
 static void msg_verdict_read(struct sl_verdict *m, struct sl_rd *r)
 {
@@ -576,6 +613,8 @@ static void msg_verdict_read(struct sl_verdict *m, struct sl_rd *r)
     m->grant.ts_n = rd_ts_list(r, m->grant.ts);
     m->grant.lifetime_s = sl_rd_u32(r);
     rd_text(r, m->grant.tag, sizeof(m->grant.tag));
+    rd_virtual(r, &m->grant.vip);
+    m->grant.vip_rc = rd_rc(r);
 }
 
 static void msg_credential_write(const struct msg_credential *m, struct sl_wr *w)
@@ -700,6 +739,8 @@ static void msg_child_add_write(const struct sl_child *m, struct sl_wr *w)
     sl_wr_u64(w, m->limits.soft_packets);
     sl_wr_u64(w, m->limits.hard_packets);
     sl_wr_u8(w, m->outbound);
+    wr_addr(w, &m->vip[0]);
+    wr_addr(w, &m->vip[1]);
 }
 static void msg_child_add_read(struct sl_child *m, struct sl_rd *r)
 {
@@ -727,6 +768,7 @@ static void msg_child_add_read(struct sl_child *m, struct sl_rd *r)
     m->limits.soft_packets = sl_rd_u64(r);
     m->limits.hard_packets = sl_rd_u64(r);
     m->outbound = rd_bool(r);
+    rd_pair(r, m->vip);
 }
 
 static void msg_child_write(const struct msg_child *m, struct sl_wr *w)

@@ -56,7 +56,7 @@ struct proc_role {
 /*
  * A descriptor that the supervisor opened, -1 when there is none. The caller owns what it takes.
  * UDP sockets are non-blocking, bound, and tell the local address (IP_PKTINFO, IPV6_PKTINFO).
- *   ike: "udp500v4" "udp4500v4" "udp500v6" "udp4500v6"
+ *   ike: "udp500v4" "udp4500v4" "udp500v6" "udp4500v6" "rtnl" (changes of addresses and routes)
  *   esp: "esp4500v4" "esp4500v6" "rawespv4" "rawespv6" "tun" (IFF_TUN, IFF_NO_PI, IFF_VNET_HDR;
  *     it may set TUNSETOFFLOAD itself)
  *   identity: "challenge:<scep>"

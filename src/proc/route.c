@@ -1,6 +1,8 @@
 /* Routes into the tunnel device (route.h): RTM_NEWROUTE and RTM_DELROUTE. */
 #include "src/proc/route.h"
 
+#include "src/ike/map.h"
+
 #include <errno.h>
 #include <ifaddrs.h>
 #include <linux/rtnetlink.h>
@@ -9,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define ROUTES_MAX 100000u
+#define ROUTES_MAX 200000u
 
 struct route {
     struct sl_prefix prefix;
@@ -18,13 +20,18 @@ struct route {
     unsigned near_users; /* of the way past it */
     bool near;           /* the kernel has the way past it */
 };
+struct entry {
+    struct ike_map_node node; /* by prefix */
+    struct entry *next, *prev;
+    struct route route;
+};
 struct proc_routes {
     struct rtnl *nl;
     unsigned ifindex;
     const struct rules_config *rules;
     bool own_table[2]; /* IPv4, IPv6 */
-    struct route *v;
-    size_t n, cap;
+    struct ike_map map;
+    struct entry *first;
 };
 
 static const uint8_t families[2] = { AF_INET, AF_INET6 };
@@ -53,6 +60,8 @@ enum sl_rc proc_routes_new(struct proc_routes **out, const char *tun,
     r->ifindex = if_nametoindex(tun);
     enum sl_rc rc = r->ifindex ? rtnl_new(&r->nl, err)
                                : SL_FAIL(err, SL_IO, "routes into %s: %s", tun, strerror(errno));
+    if (rc == SL_OK && !ike_map_init(&r->map))
+        rc = SL_FAIL_MEM(err);
     if (rc != SL_OK) {
         proc_routes_free(r);
         return rc;
@@ -67,7 +76,12 @@ void proc_routes_free(struct proc_routes *r)
     if (!r)
         return;
     rtnl_free(r->nl);
-    free(r->v);
+    while (r->first) {
+        struct entry *next = r->first->next;
+        free(r->first);
+        r->first = next;
+    }
+    ike_map_clear(&r->map);
     free(r);
 }
 
@@ -146,11 +160,23 @@ static struct sl_addr find_source(const struct msg_route *m)
     return found;
 }
 
-static struct route *find(struct proc_routes *r, const struct sl_prefix *prefix)
+/* FNV-1a. Peers choose prefixes only within what the configuration and the policy allow. */
+static uint64_t key_of(const struct sl_prefix *p)
 {
-    for (size_t i = 0; i < r->n; i++)
-        if (r->v[i].prefix.len == prefix->len && sl_addr_eq(&r->v[i].prefix.addr, &prefix->addr))
-            return &r->v[i];
+    uint64_t h = UINT64_C(0xcbf29ce484222325) ^ p->len ^ (uint64_t)p->addr.family << 8;
+    for (size_t i = 0; i < sl_addr_len(&p->addr); i++)
+        h = (h ^ p->addr.b[i]) * UINT64_C(0x100000001b3);
+    return h;
+}
+
+static struct entry *find(const struct proc_routes *r, const struct sl_prefix *prefix)
+{
+    struct ike_map_node *n = ike_map_get(&r->map, key_of(prefix));
+    for (; n; n = ike_map_next(n)) {
+        struct entry *e = IKE_OF(n, struct entry, node);
+        if (e->route.prefix.len == prefix->len && sl_addr_eq(&e->route.prefix.addr, &prefix->addr))
+            return e;
+    }
     return NULL;
 }
 
@@ -162,17 +188,33 @@ static enum sl_rc failed(struct sl_err *err, const char *what, const struct sl_p
                    strerror(e));
 }
 
-static enum sl_rc make_room(struct proc_routes *r, struct sl_err *err)
+static struct entry *new_entry(struct proc_routes *r, struct sl_err *err)
 {
-    if (r->n < r->cap)
-        return SL_OK;
-    size_t cap = r->cap ? r->cap * 2 : 64;
-    struct route *v = cap <= ROUTES_MAX ? realloc(r->v, cap * sizeof(*v)) : NULL;
-    if (!v)
-        return SL_FAIL(err, SL_TOO_LARGE, "no room for more than %zu routes", r->n);
-    r->v = v;
-    r->cap = cap;
-    return SL_OK;
+    struct entry *e = r->map.count < ROUTES_MAX ? calloc(1, sizeof(*e)) : NULL;
+    if (!e)
+        (void)SL_FAIL(err, SL_TOO_LARGE, "no room for more than %zu routes", r->map.count);
+    return e;
+}
+
+static void insert(struct proc_routes *r, struct entry *e)
+{
+    ike_map_put(&r->map, &e->node, key_of(&e->route.prefix));
+    e->next = r->first;
+    if (r->first)
+        r->first->prev = e;
+    r->first = e;
+}
+
+static void forget(struct proc_routes *r, struct entry *e)
+{
+    ike_map_del(&r->map, &e->node);
+    if (e->prev)
+        e->prev->next = e->next;
+    else
+        r->first = e->next;
+    if (e->next)
+        e->next->prev = e->prev;
+    free(e);
 }
 
 /* Puts the way that want has into the place of the one that is there. */
@@ -186,7 +228,8 @@ static int put(struct proc_routes *r, const struct route *want, const struct rou
 
 enum sl_rc proc_routes_add(struct proc_routes *r, const struct msg_route *m, struct sl_err *err)
 {
-    struct route *old = find(r, &m->prefix);
+    struct entry *there = find(r, &m->prefix);
+    struct route *old = there ? &there->route : NULL;
     if (m->near && !own_table(r, &m->prefix))
         return SL_OK; /* its route in the main table is longer */
     if (old && (m->near ? old->near_users || old->users : old->users)) {
@@ -194,8 +237,9 @@ enum sl_rc proc_routes_add(struct proc_routes *r, const struct msg_route *m, str
         ++*users;
         return SL_OK;
     }
-    if (!old)
-        SL_TRY(make_room(r, err));
+    struct entry *fresh = old ? NULL : new_entry(r, err);
+    if (!old && !fresh)
+        return SL_TOO_LARGE;
     struct route route = { .prefix = m->prefix, .near = m->near };
     if (old)
         route.near_users = old->near_users;
@@ -206,33 +250,38 @@ enum sl_rc proc_routes_add(struct proc_routes *r, const struct msg_route *m, str
     if (!m->near)
         route.source = find_source(m);
     int e = put(r, &route, old);
-    if (e)
+    if (e) {
+        free(fresh);
         return failed(err, "added", &m->prefix, e);
-    if (old)
+    }
+    if (old) {
         *old = route;
-    else
-        r->v[r->n++] = route;
+    } else {
+        fresh->route = route;
+        insert(r, fresh);
+    }
     return SL_OK;
 }
 
-static int drop(struct proc_routes *r, struct route *route)
+static int drop(struct proc_routes *r, struct entry *entry)
 {
-    int e = change(r, RTM_DELROUTE, route);
-    *route = r->v[--r->n];
+    int e = change(r, RTM_DELROUTE, &entry->route);
+    forget(r, entry);
     return e == ESRCH ? 0 : e; /* somebody else removed it: as wanted */
 }
 
 enum sl_rc proc_routes_del(struct proc_routes *r, const struct msg_route *m, struct sl_err *err)
 {
-    struct route *route = find(r, &m->prefix);
-    if (!route || (m->near && !own_table(r, &m->prefix)))
+    struct entry *there = find(r, &m->prefix);
+    struct route *route = there ? &there->route : NULL;
+    if (!there || (m->near && !own_table(r, &m->prefix)))
         return SL_OK;
     unsigned *users = m->near ? &route->near_users : &route->users;
     if (*users)
         --*users;
     int e = 0;
     if (!route->users && !route->near_users) {
-        e = drop(r, route);
+        e = drop(r, there);
     } else if (!route->users && !route->near) {
         struct route past = { .prefix = m->prefix, .near_users = route->near_users, .near = true };
         e = put(r, &past, route);
@@ -243,14 +292,14 @@ enum sl_rc proc_routes_del(struct proc_routes *r, const struct msg_route *m, str
 
 void proc_routes_orphan(struct proc_routes *r)
 {
-    for (size_t i = 0; i < r->n; i++)
-        r->v[i].users = r->v[i].near_users = 0;
+    for (struct entry *e = r->first; e; e = e->next)
+        e->route.users = e->route.near_users = 0;
 }
 
 void proc_routes_remove_all(struct proc_routes *r)
 {
-    while (r->n)
-        (void)drop(r, &r->v[r->n - 1]);
+    while (r->first)
+        (void)drop(r, r->first);
     for (unsigned i = 0; i < 2; i++)
         if (r->own_table[i])
             rules_remove(r->nl, r->rules, families[i]);
@@ -258,5 +307,5 @@ void proc_routes_remove_all(struct proc_routes *r)
 
 size_t proc_routes_count(const struct proc_routes *r)
 {
-    return r->n;
+    return r->map.count;
 }

@@ -367,6 +367,7 @@ static void carry_out(struct sim_gw *gw, const struct sl_ike_action *a)
             abort();
         (*at)->child.local = a->child->local;
         (*at)->child.remote = a->child->remote;
+        (*at)->child.udp_encap = a->child->udp_encap;
         break;
     case SL_IKE_EVENT:
         event(gw, a);

@@ -35,33 +35,43 @@ static enum sim_tap tap(void *ctx, struct sim_datagram *d)
     return !w->spoil || w->spoil(w->spoil_ctx, d) ? SIM_PASS : SIM_DROP;
 }
 
+const struct world_ts *world_ts_a, *world_ts_b;
+
 static void side(char *out, size_t cap, bool is_a, const struct world_side *s, bool psk)
 {
+    const struct world_ts *ts = is_a ? world_ts_a : world_ts_b;
+    const char *mine = is_a ? "10.0.1.0/24" : "10.0.2.0/24",
+               *theirs = is_a ? "10.0.2.0/24" : "10.0.1.0/24";
     snprintf(out, cap,
              "ike {\n  %s\n}\n"
              "%s"
-             "connection ab {\n"
-             "  local = %s\n  remote = %s\n"
              "%s"
+             "connection ab {\n"
+             "%s%s%s"
              "  id_local = \"dns:%s.example\"\n"
              "  id_remote = \"dns:%s.example\"\n"
              "  %s\n"
              "  child net {\n"
-             "    local_ts = { \"10.0.%d.0/24\" }\n    remote_ts = { \"10.0.%d.0/24\" }\n"
+             "    local_ts = { \"%s\" }\n    remote_ts = { \"%s\" }\n"
              "    %s\n"
              "  }\n"
              "}\n",
-             s->ike,
+             s->ike, ts && ts->sections ? ts->sections : "",
              psk ? "psk psk {\n  file = \"/none\"\n}\n"
                  : "trust lab {\n  anchor = { \"/none\" }\n}\n"
                    "identity a {\n  certificate = \"/none\"\n  key_file = \"/none\"\n}\n"
                    "identity b {\n  certificate = \"/none\"\n  key_file = \"/none\"\n}\n",
-             is_a ? WORLD_A : WORLD_B, is_a ? WORLD_B : WORLD_A,
+             strstr(s->connection, "local = ") ? ""
+             : is_a                            ? "  local = " WORLD_A "\n"
+                                               : "  local = " WORLD_B "\n",
+             strstr(s->connection, "remote = ") ? ""
+             : is_a                             ? "  remote = " WORLD_B "\n"
+                                                : "  remote = " WORLD_A "\n",
              psk    ? "  auth = psk\n  psk = psk\n"
              : is_a ? "  identity = a\n  trust = lab\n"
                     : "  identity = b\n  trust = lab\n",
-             is_a ? "a" : "b", is_a ? "b" : "a", s->connection, is_a ? 1 : 2, is_a ? 2 : 1,
-             s->child);
+             is_a ? "a" : "b", is_a ? "b" : "a", s->connection, ts && ts->local ? ts->local : mine,
+             ts && ts->remote ? ts->remote : theirs, s->child);
 }
 
 void world_init(struct world *w, uint64_t seed, const struct sim_weather *weather,

@@ -22,10 +22,18 @@ struct world {
     void *spoil_ctx;
 };
 
-/* Lines for the connection and the child of one side; "" for the defaults. */
+/*
+ * Lines for the connection and the child of one side; "" for the defaults. "local = " or "remote = "
+ * in the connection's stands for the usual address.
+ */
 struct world_side {
     const char *ike, *connection, *child;
 };
+/* Selectors of a side's child and further sections, for the next world_init; NULL: the usual. */
+struct world_ts {
+    const char *local, *remote, *sections;
+};
+extern const struct world_ts *world_ts_a, *world_ts_b;
 /* psk: else certificates of alg ("ed25519" when NULL). weather NULL: fair. */
 void world_init(struct world *w, uint64_t seed, const struct sim_weather *weather,
                 const struct world_side *a, const struct world_side *b, bool psk, const char *alg);

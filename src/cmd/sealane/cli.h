@@ -147,6 +147,7 @@ enum cli_exit run_audit_show(struct cli *cli, const struct command *cmd, const j
 enum cli_exit run_audit_query(struct cli *cli, const struct command *cmd, const json_t *args);
 enum cli_exit run_audit_verify(struct cli *cli, const struct command *cmd, const json_t *args);
 enum cli_exit run_config_check(struct cli *cli, const struct command *cmd, const json_t *args);
+enum cli_exit run_import(struct cli *cli, const struct command *cmd, const json_t *args);
 enum cli_exit run_config_keys(struct cli *cli, const struct command *cmd, const json_t *args);
 
 #endif

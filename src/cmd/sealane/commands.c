@@ -199,6 +199,23 @@ static const struct arg config_keys_args[] = {
     { ARG_TEXT, NULL, "SECTION", "section", false, "only this section" },
     END,
 };
+#define IMPORT_ARGS                                                                               \
+    { ARG_TEXT, NULL, "FILE", "file", true, "the file to import; what it includes is read too" }, \
+    {                                                                                             \
+        ARG_TEXT, "-o", "FILE", "output", false,                                                  \
+            "a new file to write to; without: standard output"                                    \
+    }
+static const struct arg import_swanctl_args[] = {
+    IMPORT_ARGS,
+    END,
+};
+static const struct arg import_ipsec_args[] = {
+    IMPORT_ARGS,
+    { ARG_TEXT, "--local", "SIDE", "local", false, "which end is ours: left (default) or right" },
+    { ARG_TEXT, "--dialect", "PROJECT", "dialect", false,
+      "strongswan or libreswan, whose defaults differ; without: guessed from the keys" },
+    END,
+};
 static const struct arg trust_status_args[] = {
     { ARG_FLAG, "--metrics", NULL, "metrics", false,
       "as OpenMetrics text, for a scraper or node_exporter's textfile collector" },
@@ -252,6 +269,11 @@ static const struct command commands[] = {
       NULL, NULL, run_config_check, 0 },
     { "config", "keys", "list the keys of the configuration file", config_keys_args, NULL, NULL,
       run_config_keys, 0 },
+    { "import", "swanctl", "turn strongSwan's swanctl.conf into a configuration of ours",
+      import_swanctl_args, NULL, NULL, run_import, 0 },
+    { "import", "ipsec.conf",
+      "turn ipsec.conf of libreswan or strongSwan into a configuration of ours", import_ipsec_args,
+      NULL, NULL, run_import, 0 },
 };
 
 const struct command *cli_commands(size_t *n)

@@ -72,7 +72,7 @@ static void print_verbs(FILE *f)
     const struct command *c = cli_commands(&n);
     for (size_t i = 0; i < n; i++) {
         if (strcmp(c[i].noun, "audit") == 0 || strcmp(c[i].noun, "cert") == 0 ||
-            strcmp(c[i].noun, "config") == 0)
+            strcmp(c[i].noun, "config") == 0 || strcmp(c[i].noun, "import") == 0)
             continue; /* answered without the daemon */
         char words[CLI_WORDS_MAX];
         fprintf(f, "%s", cli_words(words, &c[i], '.'));

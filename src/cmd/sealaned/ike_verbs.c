@@ -204,6 +204,7 @@ static void list_ike(void *ctx, const struct sl_ike_sa_info *i)
         json_object_set_new(o, "ke", json_string(sl_ke_text(i->ke)));
     }
     json_object_set_new(o, "natt", json_boolean(i->natt));
+    json_object_set_new(o, "mobike", json_boolean(i->mobike));
     put_times(o, l->now_ns, i->established_ns, i->rekey_ns);
     if (i->record)
         json_object_set_new(o, "record", num(i->record));

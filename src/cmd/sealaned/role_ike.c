@@ -6,6 +6,8 @@
  */
 #include "src/cmd/sealaned/role_ike.h"
 
+#include "src/cmd/sealaned/ike_addresses.h"
+
 #include "sealane/time.h"
 
 #include <stdlib.h>
@@ -288,6 +290,13 @@ static void on_shutdown(struct proc_role *p, void *ctx)
     stop_when_told(r);
 }
 
+static void on_addresses(void *ctx, const struct sl_addr *v, size_t n)
+{
+    struct role_ike *r = ctx;
+    sl_ike_addresses(r->ike, sl_clock_mono_ns(), v, n);
+    ike_drain(r);
+}
+
 static enum sl_rc begin(struct role_ike *r, struct sl_err *err)
 {
     SL_TRY(sl_ike_new(&r->ike, r->p->config, &sl_rng_system, sl_clock_mono_ns(), err));
@@ -296,6 +305,9 @@ static enum sl_rc begin(struct role_ike *r, struct sl_err *err)
     if (!r->timer || !r->done)
         return SL_FAIL_MEM(err);
     SL_TRY(ike_workers_start(r, err));
+    const int rtnl = proc_fd_take(r->p, "rtnl");
+    if (rtnl >= 0)
+        SL_TRY(ike_addresses_new(&r->addresses, r->p->base, rtnl, on_addresses, r, err));
     return ike_sockets_open(r, err);
 }
 
@@ -308,6 +320,7 @@ static void event_end(struct event *e)
 static void end(struct role_ike *r)
 {
     ike_workers_stop(r);
+    ike_addresses_free(r->addresses);
     event_end(r->timer);
     event_end(r->done);
     event_end(r->stop);

@@ -5,6 +5,7 @@
  *   ike_sockets.c    UDP sockets on the ports of IKE
  *   ike_workers.c    threads for key exchanges
  *   ike_questions.c  signatures by keyring, decisions by identity
+ *   ike_addresses.c  the host's addresses and their changes
  *   ike_verbs.c      up, down, rekey, sas, status
  */
 #ifndef SL_SRC_CMD_SEALANED_ROLE_IKE_H
@@ -47,6 +48,7 @@ struct role_ike {
     struct sl_ike *ike;
     struct socket_end sock[SOCKETS];
     struct event *timer, *done, *stop, *poll;
+    struct ike_addresses *addresses;
     struct waiting *waiting;
     bool stopping;
     uint64_t send_failures;

@@ -132,6 +132,7 @@ static enum sl_rc make_ask(struct ike_ask **out, struct ike_xchg *x,
     q->sig = claim->sig;
     q->prf = sa->prf;
     q->sa = sa->id;
+    memcpy(q->wish, s->wish, sizeof(q->wish));
     SL_AUTO_BUF octets = { 0 };
     enum sl_rc rc = ike_signed_octets(&octets, sa->prf, sl_buf_bytes(&s->init_theirs),
                                       sl_buf_bytes(sa->initiator ? &x->ni : &x->nr),
@@ -229,7 +230,8 @@ static enum sl_rc wrong_id(const struct sl_conf_connection *conf, const struct s
 /* The verdict comes into force: what was granted, under which record. */
 static enum sl_rc take_verdict(struct ike_isa *sa, const struct sl_verdict *v, struct sl_err *err)
 {
-    if (v->grant.ts_n || v->grant.lifetime_s || v->grant.tag[0]) {
+    if (v->grant.ts_n || v->grant.lifetime_s || v->grant.tag[0] || v->grant.vip_rc != SL_OK ||
+        v->grant.vip.addr[0].family || v->grant.vip.addr[1].family) {
         if (!sa->grant)
             sa->grant = calloc(1, sizeof(*sa->grant));
         if (!sa->grant)
@@ -267,8 +269,12 @@ static enum sl_rc offer_child(struct ike_xchg *x, struct ike_wr *c, struct sl_er
     const struct sl_conf_child *conf = child ? child_conf(child) : NULL;
     if (!conf)
         return SL_FAIL(err, SL_CONFIG_REFERENCE, "child left the configuration");
-    if (!selectors_set(&x->offer_i, conf->local_ts, conf->local_ts_n) ||
-        !selectors_set(&x->offer_r, conf->remote_ts, conf->remote_ts_n))
+    struct sl_ts ours[SL_TS_MAX], theirs[SL_TS_MAX];
+    size_t ours_n, theirs_n;
+    SL_TRY(vip_selectors(sa, conf->local_ts, conf->local_ts_n, true, true, ours, &ours_n, err));
+    SL_TRY(
+        vip_selectors(sa, conf->remote_ts, conf->remote_ts_n, false, true, theirs, &theirs_n, err));
+    if (!selectors_set(&x->offer_i, ours, ours_n) || !selectors_set(&x->offer_r, theirs, theirs_n))
         return SL_FAIL_MEM(err);
     const uint8_t spi[4] = { (uint8_t)(child->spi_in >> 24), (uint8_t)(child->spi_in >> 16),
                              (uint8_t)(child->spi_in >> 8), (uint8_t)child->spi_in };
@@ -290,6 +296,7 @@ static enum sl_rc request_out(struct ike_xchg *x, struct sl_err *err)
     ike_put_id(&c, IKE_P_IDi, &sa->id_local);
     put_certs(&c, x);
     put_staples(&c, x);
+    mobike_offer(&c, sa);
     if (alone(sa))
         ike_put_notify(&c, IKE_N_INITIAL_CONTACT, sl_bytes(NULL, 0));
     const struct sl_bytes anchors = anchor_hashes(sa->ike, conf->trust);
@@ -300,6 +307,7 @@ static enum sl_rc request_out(struct ike_xchg *x, struct sl_err *err)
     if (conf->id_remote.type != SL_ID_NONE)
         ike_put_id(&c, IKE_P_IDr, &conf->id_remote);
     ike_put_auth(&c, x->setup->auth.method, sl_buf_bytes(&x->setup->ours_sig));
+    put_cfg_request(&c, sa);
     SL_TRY(offer_child(x, &c, err));
     SL_TRY(xchg_request(x, IKE_AUTH, &c, &buf, err));
     x->sent_state = I_AUTH_SENT;
@@ -320,6 +328,7 @@ static enum sl_rc response_in(struct ike_xchg *x, struct sl_err *err)
     SL_TRY(read_auth(x, &claim, scratch, err));
     if (!method_fits(conf, claim.method))
         return wrong_method(conf, claim.method, err);
+    mobike_take(x);
     return ask_decision(x, &claim, err);
 }
 
@@ -335,6 +344,10 @@ static void child_refused(struct ike_xchg *x, struct ike_child *c)
             rc = SL_IKE_TS_UNACCEPTABLE;
         else if (n.type == IKE_N_NO_PROPOSAL_CHOSEN)
             rc = SL_IKE_NO_PROPOSAL;
+        else if (n.type == IKE_N_INTERNAL_ADDRESS_FAILURE)
+            rc = SL_ADDRESS_NONE;
+        else if (n.type == IKE_N_FAILED_CP_REQUIRED)
+            rc = SL_ADDRESS_REQUIRED;
     } else {
         snprintf(text, sizeof(text), "peer answered without a child");
     }
@@ -356,7 +369,9 @@ static void finish_child(struct ike_xchg *x)
     }
     struct sl_err err = { 0 };
     const struct sl_conf_child *conf = child_conf(c);
-    enum sl_rc rc = child_chosen(x, c, conf, false, &err);
+    enum sl_rc rc = cfg_reply_take(x, &err);
+    if (rc == SL_OK)
+        rc = child_chosen(x, c, conf, false, &err);
     if (rc == SL_OK)
         rc = child_install(c, true, true, sl_buf_bytes(&x->ni), sl_buf_bytes(&x->nr), NULL, &err);
     if (rc == SL_OK) {
@@ -533,6 +548,8 @@ static enum sl_rc request_in(struct ike_xchg *x, struct sl_err *err)
         SL_TRY(choose_id(sa, err));
     x->setup->initial_contact = ike_notify_find(&x->list, IKE_N_INITIAL_CONTACT, &n);
     SL_TRY(certreqs_take(x->setup, &x->list, err));
+    SL_TRY(cfg_request_read(x, err));
+    mobike_take(x);
     return ask_decision(x, &claim, err);
 }
 
@@ -556,7 +573,9 @@ static enum sl_rc answer_child(struct ike_xchg *x, struct ike_wr *c, struct sl_e
     struct ike_child *child = child_new(sa, "");
     if (!child)
         return SL_FAIL_MEM(why);
-    const enum sl_rc rc = child_select(x, child, NULL, false, why);
+    enum sl_rc rc = cfg_failure(sa, why);
+    if (rc == SL_OK)
+        rc = child_select(x, child, NULL, false, why);
     if (rc != SL_OK) {
         child_free(child);
         if (rc == SL_NO_MEMORY)
@@ -591,6 +610,8 @@ static enum sl_rc response_out(struct ike_xchg *x, struct sl_err *err)
     put_certs(&c, x);
     put_staples(&c, x);
     ike_put_auth(&c, x->setup->auth.method, sl_buf_bytes(&x->setup->ours_sig));
+    put_cfg_reply(&c, x);
+    mobike_accept(&c, sa);
     SL_TRY(answer_child(x, &c, &no_child));
     struct ike_datagrams d = { 0 };
     SL_TRY(xchg_seal_response(x, IKE_AUTH, &c, &buf, &d, err));

@@ -37,12 +37,13 @@ static enum sl_rc try_child(struct ike_xchg *x, const struct ike_sa *offer,
                             const struct sl_conf_child *conf, struct ike_ts_fit *i,
                             struct ike_ts_fit *r, bool with_ke, struct sl_err *err)
 {
-    struct sl_ts tsi[SL_TS_MAX], tsr[SL_TS_MAX], allowed[SL_TS_MAX];
-    size_t tsi_n, tsr_n, allowed_n;
+    struct sl_ts tsi[SL_TS_MAX], tsr[SL_TS_MAX], allowed[SL_TS_MAX], ours[SL_TS_MAX];
+    size_t tsi_n, tsr_n, allowed_n, ours_n;
     SL_TRY(read_selectors(x, tsi, &tsi_n, tsr, &tsr_n, err));
     SL_TRY(child_allowed(x->sa, conf, allowed, &allowed_n, err));
+    SL_TRY(vip_selectors(x->sa, conf->local_ts, conf->local_ts_n, true, false, ours, &ours_n, err));
     ike_ts_narrow(i, tsi, tsi_n, allowed, allowed_n);
-    ike_ts_narrow(r, tsr, tsr_n, conf->local_ts, conf->local_ts_n);
+    ike_ts_narrow(r, tsr, tsr_n, ours, ours_n);
     if (!i->n || !r->n) {
         char a[200], b[200];
         return SL_FAIL(err, SL_IKE_TS_UNACCEPTABLE,
@@ -120,6 +121,15 @@ enum sl_rc child_chosen(struct ike_xchg *x, struct ike_child *c, const struct sl
         char has[200], may[200];
         return SL_FAIL(err, SL_POLICY_TS, "child %s: peer's selectors %s; policy grants %s",
                        c->name, ike_ts_list_text(has, sizeof(has), tsr, tsr_n),
+                       ike_ts_list_text(may, sizeof(may), allowed, allowed_n));
+    }
+    SL_TRY(vip_selectors(x->sa, conf->local_ts, conf->local_ts_n, true, false, allowed, &allowed_n,
+                         err));
+    if (!ike_ts_within(tsi, tsi_n, allowed, allowed_n)) {
+        char has[200], may[200];
+        return SL_FAIL(err, SL_IKE_TS_UNACCEPTABLE,
+                       "child %s: peer narrows our side to %s, which is not within %s", c->name,
+                       ike_ts_list_text(has, sizeof(has), tsi, tsi_n),
                        ike_ts_list_text(may, sizeof(may), allowed, allowed_n));
     }
     if (!selectors_set(&c->local, tsi, tsi_n) || !selectors_set(&c->remote, tsr, tsr_n))

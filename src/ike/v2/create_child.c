@@ -161,11 +161,12 @@ static enum sl_rc child_start(struct ike_xchg *x, struct sl_err *err)
             return SL_FAIL_MEM(err);
         x->child->replaces = c->id;
     } else {
-        struct sl_ts allowed[SL_TS_MAX];
-        size_t n;
+        struct sl_ts allowed[SL_TS_MAX], ours[SL_TS_MAX];
+        size_t n, ours_n;
         SL_TRY(child_allowed(sa, conf, allowed, &n, err));
-        if (!selectors_set(&x->offer_i, conf->local_ts, conf->local_ts_n) ||
-            !selectors_set(&x->offer_r, allowed, n))
+        SL_TRY(
+            vip_selectors(sa, conf->local_ts, conf->local_ts_n, true, false, ours, &ours_n, err));
+        if (!selectors_set(&x->offer_i, ours, ours_n) || !selectors_set(&x->offer_r, allowed, n))
             return SL_FAIL_MEM(err);
     }
     x->group = first_group(conf, c->ke);

@@ -1,8 +1,9 @@
 /*
- * INFORMATIONAL (RFC 7296 1.4, 2.4, 2.25): Delete of the IKE SA or of children, and liveness.
+ * INFORMATIONAL (RFC 7296 1.4, 2.4, 2.25): Delete of the IKE SA or of children, liveness, and the
+ * frame of what mobike.c asks and answers.
  *
  *   D | nothing, [N]  -->
- *                     <--  D of the other half of each pair | nothing
+ *                     <--  D of the other half of each pair | nothing, [N]
  *
  * A Delete names the SPIs its sender receives on; the answer names those of the other direction,
  * unless their deletion is itself under way (1.4.1).
@@ -28,7 +29,9 @@ static enum sl_rc request_out(struct ike_xchg *x, struct sl_err *err)
         assert(c);
         ike_put_delete_esp(&w, &c->spi_in, 1);
     }
+    mobike_put_request(&w, x);
     SL_TRY(xchg_request(x, IKE_INFORMATIONAL, &w, &buf, err));
+    mobike_sent(sa);
     x->sent_state = D_SENT;
     if (x->kind == XCHG_DELETE_IKE) {
         sa->state = ISA_DELETING;
@@ -54,6 +57,7 @@ static enum sl_rc response_in(struct ike_xchg *x, struct sl_err *err)
         if (c && c->state == CHILD_DELETING)
             child_end(c, c->end_rc ? c->end_rc : SL_IKE_DELETED, true);
     }
+    mobike_response(x);
     return SL_OK;
 }
 
@@ -148,6 +152,8 @@ static enum sl_rc request_in(struct ike_xchg *x, struct sl_err *err)
     struct ike_wr w = ike_wr_chain(&buf);
     if (n && !d.ike)
         ike_put_delete_esp(&w, spi, n);
+    bool update;
+    mobike_put_response(&w, x, &update);
     SL_TRY(xchg_respond(x, IKE_INFORMATIONAL, &w, &buf, err));
     if (ike_notify_find(&x->list, IKE_N_AUTHENTICATION_FAILED, &note)) {
         sa->ike->stats.refused++;
@@ -162,6 +168,7 @@ static enum sl_rc request_in(struct ike_xchg *x, struct sl_err *err)
             child_end(d.child[i], SL_IKE_DELETED, true);
         }
     }
+    mobike_requested(x, update);
     return SL_OK;
 }
 

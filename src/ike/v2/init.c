@@ -20,17 +20,34 @@
 
 /* ---- what both sides announce ------------------------------------------------------------------ */
 
-static void put_nat_detection(struct ike_wr *c, const struct ike_isa *sa,
-                              const struct sl_endpoint *local, const struct sl_endpoint *remote)
+/*
+ * Where the kernel will choose our address, each that it may choose is named (RFC 7296 3.10.1 allows
+ * several), or the peer would see a NAT.
+ */
+static void put_nat_sources(struct ike_wr *c, const struct ike_isa *sa, uint16_t port)
+{
+    for (size_t i = 0; i < sa->ike->address_n; i++) {
+        const struct sl_endpoint e = { sa->ike->address[i], port };
+        uint8_t hash[IKE_NATD_LEN];
+        if (e.addr.family != sa->remote.addr.family)
+            continue;
+        ike_natd_hash(hash, sa->spi_i, sa->spi_r, &e);
+        ike_put_notify(c, IKE_N_NAT_DETECTION_SOURCE_IP, sl_bytes(hash, sizeof(hash)));
+    }
+}
+
+void put_nat_detection(struct ike_wr *c, const struct ike_isa *sa, const struct sl_endpoint *local,
+                       const struct sl_endpoint *remote)
 {
     const struct sl_conf_connection *conf = sa->conn ? sa->conn->conf : NULL;
     uint8_t hash[IKE_NATD_LEN];
-    const uint8_t none[IKE_SPI_LEN] = { 0 };
-    /* The request is hashed with SPIr zero, as it stands in its header (2.23). */
-    const uint8_t *spi_r = sa->initiator ? none : sa->spi_r;
+    /* The first request is hashed with SPIr zero, as it stands in its header (2.23). */
+    const uint8_t *spi_r = sa->spi_r;
     struct sl_endpoint from = *local;
     if (conf && conf->force_encap)
         from.port = 0; /* a source that nobody sees: both sides take it for a NAT */
+    if (from.port && sl_addr_is_any(&from.addr))
+        put_nat_sources(c, sa, from.port);
     ike_natd_hash(hash, sa->spi_i, spi_r, &from);
     ike_put_notify(c, IKE_N_NAT_DETECTION_SOURCE_IP, sl_bytes(hash, sizeof(hash)));
     ike_natd_hash(hash, sa->spi_i, spi_r, remote);
@@ -271,10 +288,15 @@ static enum sl_rc error_in(struct ike_xchg *x, struct sl_err *err)
                  text);
 }
 
-/* RFC 7296 2.23: with a NAT between, both ports change to 4500. */
+/*
+ * RFC 7296 2.23: with a NAT between, both ports change to 4500. RFC 4555 3.3: also when one may come
+ * between later.
+ */
 static void change_port(struct ike_isa *sa)
 {
-    if (!(sa->nat_local || sa->nat_remote) || sa->natt)
+    const struct sl_conf_connection *conf = sa->conn->conf;
+    const bool later = conf && conf->mobike && sa->natt_supported;
+    if (!(sa->nat_local || sa->nat_remote || later) || sa->natt)
         return;
     sa->natt = true;
     sa->local.port = sa->ike->config->port_natt;
