@@ -44,6 +44,12 @@ static const struct sim_done *result(const struct sim_gw *gw, uint64_t id)
 
 /* ---- IKE_INTERMEDIATE -------------------------------------------------------------------------- */
 
+static void see_ke(void *ctx, const struct sl_ike_sa_info *i)
+{
+    (void)ctx;
+    ck_assert_str_eq(i->ke_text, "curve25519 with ecp384");
+}
+
 START_TEST(handshake_with_one_more_key_exchange)
 {
     begin(&one, &one);
@@ -53,6 +59,7 @@ START_TEST(handshake_with_one_more_key_exchange)
            "<-- IKE_INTERMEDIATE 1 response", "IKE_AUTH 2 -->", "<-- IKE_AUTH 2 response");
     ck_assert_int_eq(result(&w.a, id)->rc, SL_OK);
     ck_assert(world_connected(&w));
+    sl_ike_list(w.b.ike, see_ke, NULL, NULL);
     world_clear(&w);
 }
 END_TEST
