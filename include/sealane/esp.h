@@ -176,6 +176,7 @@ struct sl_esp_child_info {
     struct sl_esp_counters in, out;
     const struct sl_ts *ts_local, *ts_remote;
     size_t ts_local_n, ts_remote_n;
+    struct sl_addr vip[2]; /* as in struct sl_child */
 };
 void sl_esp_list(const struct sl_esp *e, void (*on)(void *ctx, const struct sl_esp_child_info *i),
                  void *ctx);

@@ -196,6 +196,16 @@ const struct conf_key *conf_keys(enum conf_kind kind, size_t *n)
     return kind < CONF_KINDS ? &table[kinds[kind].first] : NULL;
 }
 
+const char *conf_sections(enum conf_kind kind, const void *parent, size_t *n, size_t *size)
+{
+    const struct conf_array *a = &arrays[kind];
+    const char *v;
+    memcpy(&v, (const char *)parent + a->array, sizeof(v));
+    memcpy(n, (const char *)parent + a->count, sizeof(*n));
+    *size = a->size;
+    return v;
+}
+
 /* ---- problems ----------------------------------------------------------------------------------------- */
 void conf_problem(struct conf_ctx *x, enum sl_rc rc, unsigned line,
                   const struct conf_section *section, const char *key, const char *fmt, ...)

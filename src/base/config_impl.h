@@ -1,7 +1,7 @@
 /*
  * Shared by the files of the configuration reader: config.c (the way through), config_outline.c
  * (the text before libconfuse sees it), config_value.c (text to values), config_check.c (rules
- * between keys).
+ * between keys), config_diff.c (what differs between two).
  */
 #ifndef SRC_BASE_CONFIG_IMPL_H
 #define SRC_BASE_CONFIG_IMPL_H
@@ -89,6 +89,11 @@ struct conf_key {
     size_t count_offset; /* of field##_n, lists of values only */
 };
 const struct conf_key *conf_keys(enum conf_kind kind, size_t *n);
+/*
+ * The structs of a titled kind in its parent: *n of them, *size bytes apart. Each begins with its
+ * name.
+ */
+const char *conf_sections(enum conf_kind kind, const void *parent, size_t *n, size_t *size);
 bool conf_type_is_list(enum conf_type type);
 
 /* One section as it stands in the file. */

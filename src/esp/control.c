@@ -276,6 +276,7 @@ static void info_fill(struct sl_esp_child_info *i, const struct esp_child *c)
         .ts_remote = c->ts + c->local_n,
         .ts_local_n = c->local_n,
         .ts_remote_n = c->remote_n,
+        .vip = { c->vip[0], c->vip[1] },
     };
 }
 

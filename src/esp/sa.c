@@ -118,6 +118,7 @@ enum sl_rc esp_child_new(struct esp_child **out, const struct sl_child *c,
     *made = (struct esp_child){
         .id = c->id,
         .ike_sa = c->ike_sa,
+        .vip = { c->vip[0], c->vip[1] },
         .suite = c->suite,
         .limits = c->limits,
         .local_n = c->ts_local_n,

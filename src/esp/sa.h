@@ -46,6 +46,7 @@ struct esp_child {
     struct esp_out out;
     uint64_t id, ike_sa;
     char connection[SL_NAME_MAX], name[SL_NAME_MAX];
+    struct sl_addr vip[2]; /* as in struct sl_child */
     struct sl_suite suite;
     struct sl_child_limits limits;
     struct sl_ts *ts;    /* of our side, then of the peer's */

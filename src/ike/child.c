@@ -249,6 +249,26 @@ enum sl_rc child_install(struct ike_child *c, bool we_began, bool outbound, stru
     return SL_OK;
 }
 
+void child_unsure(struct ike_child *c)
+{
+    const int64_t most = c->established_ns + IKE_UNSURE_MAX_NS;
+    c->retry_ns = c->sa->ike->now_ns + IKE_UNSURE_NS;
+    if (c->retry_ns > most)
+        c->retry_ns = most;
+    c->sa->unsure = c->id;
+    isa_touch(c->sa);
+}
+
+void child_sure(struct ike_isa *sa)
+{
+    struct ike_child *c = sa->unsure ? child_find(sa, sa->unsure) : NULL;
+    sa->unsure = 0;
+    if (!c)
+        return;
+    c->retry_ns = 0;
+    isa_touch(sa);
+}
+
 void child_told(const struct ike_child *c)
 {
     const struct ike_isa *sa = c->sa;

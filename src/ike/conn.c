@@ -219,6 +219,10 @@ static void settle_up(struct ike_conn *conn, struct ike_cmd *cmd)
         cmd_done(conn, cmd, SL_OK, "up");
 }
 
+/*
+ * Ends when all is gone that it found and what rekeys under way make of that; not what the peer
+ * brings up afterwards.
+ */
 static void settle_down(struct ike_conn *conn, struct ike_cmd *cmd)
 {
     bool left = false;
@@ -228,7 +232,8 @@ static void settle_down(struct ike_conn *conn, struct ike_cmd *cmd)
         if (!cmd->child[0]) {
             if (!cmd->begun)
                 isa_close(sa, SL_IKE_DELETED, "taken down by command");
-            left = left || (sa->state != ISA_DEAD && sa->state != ISA_CLOSED);
+            left = left || (sa->state != ISA_DEAD && sa->state != ISA_CLOSED &&
+                            (sa->want_delete || sa->state == ISA_DELETING));
             continue;
         }
         struct ike_child *next;
@@ -245,7 +250,7 @@ static void settle_down(struct ike_conn *conn, struct ike_cmd *cmd)
                 c->end_rc = SL_IKE_DELETED;
                 isa_touch(sa);
             }
-            left = true;
+            left = left || c->want_delete || c->state == CHILD_DELETING;
         }
     }
     cmd->begun = true;

@@ -50,9 +50,12 @@
 #define IKE_ASIDE_MAX         4 /* negotiations of a peer between its IKE_FOLLOWUP_KE exchanges */
 #define IKE_ASIDE_NS          (60 * SL_NS_PER_S) /* its time for the next one */
 #define IKE_LINK_MAX          1024 /* bytes of a responder's link in ADDITIONAL_KEY_EXCHANGE */
-#define IKE_ADDRESSES_MAX     64   /* of this host */
-#define IKE_MOBIKE_ADDRESSES  8    /* additional ones of a peer, and ours told to it */
-#define IKE_SPI_ANSWERS_PER_S 10   /* INVALID_IKE_SPI and INVALID_MAJOR_VERSION */
+#define IKE_UNSURE_NS         (2 * SL_NS_PER_S) /* no word about a child the peer may not know of yet */
+#define IKE_UNSURE_MAX_NS     (10 * SL_NS_PER_S) /* the same, while its request is repeated */
+#define IKE_EARLY_DELETES     8  /* SPIs deleted by the peer before its answer came, remembered */
+#define IKE_ADDRESSES_MAX     64 /* of this host */
+#define IKE_MOBIKE_ADDRESSES  8  /* additional ones of a peer, and ours told to it */
+#define IKE_SPI_ANSWERS_PER_S 10 /* INVALID_IKE_SPI and INVALID_MAJOR_VERSION */
 
 struct ike_isa;
 struct ike_xchg;
@@ -83,6 +86,7 @@ struct ike_child {
     bool installed; /* the datapath has it */
     bool outbound;  /* the datapath sends on it */
     bool want_rekey, want_delete;
+    bool peer_deleted; /* by the peer, before our exchange that makes it was over */
     uint32_t spi_in, spi_out;
     struct sl_suite suite;
     enum sl_ke ke;         /* of PFS; SL_KE_NONE */
@@ -174,12 +178,13 @@ struct ike_xchg {
     struct ike_selectors offer_i, offer_r; /* what we offered */
     /*
      * The peer rekeyed the same SA while our exchange was out (RFC 7296 2.8.1): the lower of its two
-     * nonces, and what it made (0: not yet). On a peer's exchange that was put aside: what our own
-     * made meanwhile.
+     * nonces, and what it made (0: not yet).
      */
     bool rival;
     struct sl_buf rival_nonce;
     uint64_t rival_id;
+    uint32_t early_delete[IKE_EARLY_DELETES]; /* unknown SPIs: maybe of what it is to bring */
+    size_t early_deletes;
     struct ike_setup *setup; /* XCHG_SETUP only */
 
     uint16_t refuse; /* N to answer a refused request with; 0: by the reason */
@@ -261,6 +266,7 @@ struct ike_isa {
     /* wishes, carried out one at a time by isa_run */
     bool want_rekey, want_delete, want_liveness, want_reauth;
     int64_t retry_ns;     /* rekey of this SA: not before */
+    uint64_t unsure;      /* child made by our last response, which may be lost; 0: none */
     uint64_t replaces;    /* reauthentication: the SA to delete when this one is up */
     uint64_t replaced_by; /* another SA stands in for it: its end is no loss */
 
@@ -439,6 +445,13 @@ enum sl_rc child_allowed(const struct ike_isa *sa, const struct sl_conf_child *c
 enum sl_rc child_install(struct ike_child *c, bool we_began, bool outbound, struct sl_bytes ni,
                          struct sl_bytes nr, const struct sl_secret *shared,
                          struct sl_err *err) SL_MUST_USE;
+/*
+ * Our response that made a child may be lost, and until the peer has repeated its request it would
+ * answer that there is no such child, and yet bring it up later (RFC 7296 2.25). So we do nothing
+ * about it before the peer shows that it knows it, or has had its time.
+ */
+void child_unsure(struct ike_child *c);     /* made, or its making repeated, by our response */
+void child_sure(struct ike_isa *sa);        /* a later request, or traffic, came */
 void child_told(const struct ike_child *c); /* the event of its being up, after the IKE SA's */
 void child_outbound(struct ike_child *c);
 void child_move(struct ike_child *c);
@@ -627,8 +640,6 @@ void followup_aside(struct ike_xchg *x); /* answered: from sa->in to sa->aside *
 void followup_unlink(struct ike_xchg *x);
 void followup_due(struct ike_isa *sa);
 int64_t followup_ns(const struct ike_isa *sa);
-/* Our own rekey of the same SA won: what is aside will come to be of no use. */
-void followup_superseded(const struct ike_xchg *ours, uint64_t by);
 /* Is the peer in the middle of such a rekey? child 0: of the IKE SA. */
 bool followup_rekeys(const struct ike_isa *sa, enum ike_xchg_kind kind, uint64_t child);
 

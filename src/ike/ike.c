@@ -197,6 +197,9 @@ static void repeat_response(struct ike_isa *sa, const struct ike_message *m,
         return;
     }
     sa->ike->stats.retransmits++;
+    struct ike_child *c = sa->unsure ? child_find(sa, sa->unsure) : NULL;
+    if (c)
+        child_unsure(c);
     isa_transmit(sa, &sa->win.rx, local, remote);
 }
 
@@ -277,6 +280,7 @@ static void protected_message(struct ike_isa *sa, const struct ike_message *m,
     plain = (struct sl_buf){ 0 };
     if (!response) {
         ike_window_begin(&sa->win);
+        child_sure(sa); /* it has had our last response, or it would repeat that request */
         ike_sk_clear(&sa->rx_before); /* the peer has the new keys */
     }
     rc = ike_payloads_read(&x->list, first, sl_buf_bytes(&x->plain), &err);
@@ -472,6 +476,8 @@ void sl_ike_child_seen(struct sl_ike *ike, int64_t now_ns, uint64_t child_id)
         c->sa->seen_ns = ike->now_ns;
         if (c->state == CHILD_UP)
             child_outbound(c);
+        if (c->sa->unsure == c->id)
+            child_sure(c->sa);
     }
     conns_settle(ike);
 }

@@ -685,6 +685,20 @@ static void msg_end_sa_read(struct msg_end_sa *m, struct sl_rd *r)
     m->rc = rd_rc(r);
 }
 
+static void msg_lease_write(const struct msg_lease *m, struct sl_wr *w)
+{
+    sl_wr_u64(w, m->ike_sa);
+    wr_id(w, &m->id);
+    wr_addr(w, &m->addr[0]);
+    wr_addr(w, &m->addr[1]);
+}
+static void msg_lease_read(struct msg_lease *m, struct sl_rd *r)
+{
+    m->ike_sa = sl_rd_u64(r);
+    rd_id(r, &m->id);
+    rd_pair(r, m->addr);
+}
+
 static void msg_sa_event_write(const struct msg_sa_event *m, struct sl_wr *w)
 {
     sl_wr_u8(w, (uint8_t)m->event);
@@ -806,6 +820,17 @@ static void msg_child_failed_read(struct msg_child_failed *m, struct sl_rd *r)
     m->child_id = sl_rd_u64(r);
     m->rc = rd_rc(r);
     rd_text(r, m->text, sizeof(m->text));
+}
+
+static void msg_address_write(const struct msg_address *m, struct sl_wr *w)
+{
+    wr_addr(w, &m->addr);
+}
+static void msg_address_read(struct msg_address *m, struct sl_rd *r)
+{
+    rd_addr(r, &m->addr);
+    if (!m->addr.family)
+        sl_rd_fail(r);
 }
 
 static void msg_route_write(const struct msg_route *m, struct sl_wr *w)

@@ -150,6 +150,12 @@ struct msg_end_sa {
     uint64_t ike_sa;
     enum sl_rc rc;
 };
+/* An IKE SA holds addresses of a pool: told to an identity that was started anew. */
+struct msg_lease {
+    uint64_t ike_sa;
+    struct sl_id id;
+    struct sl_addr addr[2]; /* IPv4, IPv6; family 0: none */
+};
 struct msg_sa_event {
     enum sl_ike_event event;
     enum sl_rc rc;
@@ -177,6 +183,9 @@ struct msg_child_failed { /* could not be installed */
 };
 
 /* ---- esp and supervisor -------------------------------------------------------------------- */
+struct msg_address { /* of ours, that a peer gave us: on TUN while a child uses it */
+    struct sl_addr addr;
+};
 /*
  * A route of remote traffic into TUN; local: the near side, for choosing a source address. near: the
  * prefix is of the near side itself, which stays out of TUN.
@@ -286,6 +295,7 @@ struct msg_none { /* a message that is its type alone */
     X(MSG_END_SA, 52, msg_end_sa, msg_end_sa)                            \
     X(MSG_SA_EVENT, 53, msg_sa_event, msg_sa_event)                      \
     X(MSG_STAPLES, 54, msg_staples, msg_staples)                         \
+    X(MSG_LEASE, 56, msg_lease, msg_lease)                               \
     X(MSG_CHILD_ADD, 64, sl_child, msg_child_add)                        \
     X(MSG_CHILD_OUTBOUND, 65, msg_child, msg_child)                      \
     X(MSG_CHILD_DEL, 66, msg_child, msg_child)                           \
@@ -297,6 +307,8 @@ struct msg_none { /* a message that is its type alone */
     X(MSG_CHILD_HEARD, 72, msg_child_move, msg_child_move)               \
     X(MSG_ROUTE_ADD, 80, msg_route, msg_route)                           \
     X(MSG_ROUTE_DEL, 81, msg_route, msg_route)                           \
+    X(MSG_ADDRESS_ADD, 82, msg_address, msg_address)                     \
+    X(MSG_ADDRESS_DEL, 83, msg_address, msg_address)                     \
     X(MSG_AUDIT, 96, msg_audit, msg_audit)                               \
     X(MSG_AUDIT_DONE, 97, msg_audit_done, msg_audit_done)                \
     X(MSG_REVOKED, 98, msg_revoked, msg_revoked)                         \

@@ -124,7 +124,8 @@ swan() { # swanctl-command arguments...
     SWANCTL_DIR=$LAB/b/swanctl STRONGSWAN_CONF=$LAB/b/strongswan.conf \
         "$SWANCTL" "$cmd" --uri "unix://$LAB/b/vici" "$@" 2>&1
 }
-# swan_conn ALG|psk: loads connection t. From the environment: IKE, ESP (proposals), SWAN_IKE_EXTRA,
+# swan_conn ALG|psk: loads connection t. From the environment: IKE, ESP (proposals), SWAN_VERSION (of IKE),
+# SWAN_REKEY (time), SWAN_IKE_EXTRA,
 # SWAN_REMOTE_EXTRA, SWAN_CHILD_EXTRA, PEER (address of a, %any behind NAT)
 swan_conn() {
     local auth=pubkey d=$LAB/pki-$1 key=pkcs8
@@ -137,11 +138,11 @@ swan_conn() {
     fi
     cat >"$LAB/b/swanctl/swanctl.conf" <<CONF
 connections { t {
-  version = 2
+  version = ${SWAN_VERSION:-2}
   local_addrs = ${SWAN_LOCAL:-$OUT_B}
   remote_addrs = ${PEER:-$OUT_A}
   proposals = ${IKE:-aes128gcm16-prfsha256-curve25519}
-  rekey_time = 0
+  rekey_time = ${SWAN_REKEY:-0}
   mobike = no
   ${SWAN_IKE_EXTRA:-}
   local { auth = $auth

@@ -175,6 +175,7 @@ END_TEST
 START_TEST(swanctl_what_has_no_counterpart_is_a_comment_with_its_place)
 {
     SL_AUTO(sl_config) *c = sample(SL_IMPORT_SWANCTL, "site.swanctl.conf");
+    ck_assert_uint_eq(c->connection_n, 3);
     ck_assert_uint_eq(sum.left_out, 2);
     has("# /etc/x/in.conf:17: updown = /usr/lib/ipsec/_updown iptables: sealane runs no scripts");
     has("# /etc/x/in.conf:43: mark_in = 42: marks do not choose a tunnel");

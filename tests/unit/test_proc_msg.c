@@ -110,6 +110,26 @@ START_TEST(start_round_trips)
 }
 END_TEST
 
+START_TEST(address_messages_round_trip)
+{
+    struct msg_address a, a2;
+    struct msg_lease l = { .ike_sa = 7, .addr = { { .family = 4, .b = { 10, 9, 0, 1 } } } }, l2;
+    ck_assert(sl_addr_parse(&a.addr, "2001:db8::7"));
+    {
+        CHECK(MSG_ADDRESS_ADD, &a, &a2);
+        ck_assert(sl_addr_eq(&a.addr, &a2.addr));
+    }
+    CHECK(MSG_LEASE, &l, &l2);
+    ck_assert_uint_eq(l2.ike_sa, 7);
+    ck_assert(sl_addr_eq(&l.addr[0], &l2.addr[0]) && !l2.addr[1].family);
+    l.addr[0].family = 6; /* IPv6 in the place of IPv4 */
+    SL_AUTO_BUF wrong = { 0 };
+    struct sl_err err = { 0 };
+    ck_ok(msg_write(MSG_LEASE, &l, &wrong, &err), &err);
+    ck_assert(!msg_read(MSG_LEASE, &l2, sl_buf_bytes(&wrong)));
+}
+END_TEST
+
 START_TEST(supervisor_messages_round_trip)
 {
     struct msg_link l = { .role = PROC_KEYRING }, l2;
@@ -505,9 +525,9 @@ START_TEST(links_are_those_of_the_design)
 END_TEST
 
 SL_TESTS(proc_msg, SL_CASE(every_type_has_a_name_and_a_size), SL_CASE(start_round_trips),
-         SL_CASE(supervisor_messages_round_trip), SL_CASE(key_messages_round_trip),
-         SL_CASE(fetch_messages_round_trip), SL_CASE(ldap_answer_holds_binary_values),
-         SL_CASE(decision_round_trips), SL_CASE(identity_messages_round_trip),
-         SL_CASE(child_round_trips_with_its_keys), SL_CASE(datapath_messages_round_trip),
-         SL_CASE(control_messages_round_trip), SL_CASE(text_with_nul_or_too_long_is_refused),
-         SL_CASE(links_are_those_of_the_design))
+         SL_CASE(supervisor_messages_round_trip), SL_CASE(address_messages_round_trip),
+         SL_CASE(key_messages_round_trip), SL_CASE(fetch_messages_round_trip),
+         SL_CASE(ldap_answer_holds_binary_values), SL_CASE(decision_round_trips),
+         SL_CASE(identity_messages_round_trip), SL_CASE(child_round_trips_with_its_keys),
+         SL_CASE(datapath_messages_round_trip), SL_CASE(control_messages_round_trip),
+         SL_CASE(text_with_nul_or_too_long_is_refused), SL_CASE(links_are_those_of_the_design))

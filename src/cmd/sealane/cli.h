@@ -121,6 +121,8 @@ void out_table(FILE *f, const struct column *columns, size_t n, const json_t *ro
 void show_done(struct cli *cli, const json_t *args, const json_t *data); /* up, down, rekey */
 enum cli_exit run_sas(struct cli *cli, const struct command *cmd, const json_t *args);
 void show_esp(struct cli *cli, const json_t *args, const json_t *data);
+void show_pool_leases(struct cli *cli, const json_t *args, const json_t *data);
+void show_pool_release(struct cli *cli, const json_t *args, const json_t *data);
 void show_refresh(struct cli *cli, const json_t *args, const json_t *data);
 void show_status(struct cli *cli, const json_t *args, const json_t *data);
 enum cli_exit judge_status(const json_t *data);

@@ -222,6 +222,11 @@ static const struct arg trust_status_args[] = {
     END,
 };
 
+static const struct arg pool_release_args[] = {
+    { ARG_NUMBER, NULL, "LEASE", "lease", true, "number that `sealane pool leases` shows" },
+    END,
+};
+
 static const struct command commands[] = {
     { "status", NULL, "is everything well, and if not, what is to be done", NULL, show_status,
       judge_status, NULL, 0 },
@@ -245,6 +250,10 @@ static const struct command commands[] = {
       cert_explain_args, NULL, NULL, run_cert_verify, 0 },
     { "trust", "status", "how fresh the revocation data of each CA is, and when peers are refused",
       trust_status_args, show_trust_status, judge_trust_status, NULL, 0 },
+    { "pool", "leases", "list the addresses that peers have, or would get again", NULL,
+      show_pool_leases, NULL, NULL, 0 },
+    { "pool", "release", "forget an address that is kept for a peer", pool_release_args,
+      show_pool_release, NULL, NULL, 0 },
     { "ca", "init", "make the keys and certificates of the embedded CA", ca_init_args, show_ca_init,
       NULL, NULL, 120000 },
     { "ca", "challenge", "make a one-time challenge for a device", ca_challenge_args,

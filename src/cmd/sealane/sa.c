@@ -111,6 +111,10 @@ static void show_sa(FILE *f, const json_t *sa)
     part(f, " ", sa, "prf", "");
     part(f, " ", sa, "ke", "\n");
     part(f, "  accepted    audit record ", sa, "record", "\n");
+    part(f, "  our address ", sa, "virtual_local", "\n");
+    part(f, "  its address ", sa, "virtual_remote", "\n");
+    part(f, "  DNS         ", sa, "dns", "\n");
+    part(f, "  for names   ", sa, "split_dns", "\n");
     part(f, "  tag         ", sa, "tag", "\n");
     size_t i;
     json_t *child;

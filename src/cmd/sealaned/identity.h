@@ -7,6 +7,7 @@
  *   identity_records.c   the audit log: group commit, and what waits for it
  *   identity_certs.c     our own certificates: loaded, stored, sent to ike
  *   identity_staple.c    their OCSP responses, for peers that ask in IKE (RFC 4806)
+ *   identity_lease.c     addresses of peers, and their leases on disk
  *   identity_enroll.c    enrolment and renewal, in threads
  *
  * One loop thread owns all of this; an enrolment's thread touches only its own job.
@@ -18,6 +19,7 @@
 #include "sealane/certs.h"
 #include "sealane/decision.h"
 #include "sealane/log.h"
+#include "sealane/pool.h"
 #include "sealane/time.h"
 #include "src/ike/map.h"
 #include "src/proc/role.h"
@@ -81,6 +83,9 @@ struct watched {
     char error[256];
 };
 
+struct sl_leases;
+struct asked;
+
 /* An accepted peer, for as long as its IKE SA lives. */
 struct live {
     struct live *next, *prev;
@@ -111,6 +116,11 @@ struct identity {
     int64_t saved_ns;
     bool pumping;
     uint64_t ike_epoch; /* counts ike processes */
+
+    struct asked *deciding; /* decisions for ike under way */
+    struct sl_pools *pools;
+    struct sl_leases *leases; /* NULL: no addresses to hand out */
+    bool leases_failing;
 
     struct sl_certs authority; /* the embedded authority's own, [0] the root */
     uint64_t decided, accepted, refused, ended;
@@ -169,6 +179,19 @@ void identity_staple_drop(struct own *own);                       /* before the 
 /* Sends ike what is at hand when that is news; all: ike knows nothing yet. */
 void identity_staple_send(struct identity *id, struct own *own, bool all);
 void identity_staple_tick(struct identity *id);
+
+/* identity_lease.c */
+SL_MUST_USE enum sl_rc identity_lease_open(struct identity *id, struct sl_err *err);
+void identity_lease_close(struct identity *id);
+/* The addresses that an accepted peer asks for, into the verdict's grant and into the record. */
+void identity_lease_take(struct identity *id, const struct sl_decision_ask *ask,
+                         struct sl_verdict *v, json_t *record);
+void identity_lease_end(struct identity *id, uint64_t ike_sa);
+void identity_lease_end_all(struct identity *id);
+void identity_lease_move(struct identity *id, uint64_t from_sa, uint64_t to_sa);
+void identity_lease_hold(struct identity *id, const struct msg_lease *m);
+void identity_verb_pool_leases(void *ctx, struct proc_ctl *q, const json_t *args);
+void identity_verb_pool_release(void *ctx, struct proc_ctl *q, const json_t *args);
 
 /* identity_enroll.c */
 SL_MUST_USE enum sl_rc identity_enroll_open(struct identity *id, struct sl_err *err);

@@ -176,6 +176,26 @@ static void put_times(json_t *o, int64_t now_ns, int64_t established_ns, int64_t
             json_integer(rekey_ns > now_ns ? (rekey_ns - now_ns) / SL_NS_PER_S : 0));
 }
 
+/* Addresses inside the tunnel, the peer's or ours, and the servers that go with them. */
+static void put_vip(json_t *o, const struct sl_ike_sa_info *i)
+{
+    char text[SL_ADDR_TEXT];
+    json_t *list = json_array(), *dns = json_array(), *domains = json_array();
+    for (unsigned f = 0; f < 2; f++)
+        if (i->vip->addr[f].family)
+            json_array_append_new(list, json_string(sl_addr_text(text, &i->vip->addr[f])));
+    for (size_t k = 0; k < i->vip->dns_n; k++)
+        json_array_append_new(dns, json_string(sl_addr_text(text, &i->vip->dns[k])));
+    for (const char *at = i->vip->split_dns; *at;) {
+        const size_t n = strcspn(at, " ");
+        json_array_append_new(domains, json_stringn(at, n));
+        at += n + (at[n] == ' ');
+    }
+    json_object_set_new(o, i->vip_ours ? "virtual_local" : "virtual_remote", list);
+    json_object_set_new(o, "dns", dns);
+    json_object_set_new(o, "split_dns", domains);
+}
+
 static void list_ike(void *ctx, const struct sl_ike_sa_info *i)
 {
     struct listing *l = ctx;
@@ -208,6 +228,8 @@ static void list_ike(void *ctx, const struct sl_ike_sa_info *i)
     put_times(o, l->now_ns, i->established_ns, i->rekey_ns);
     if (i->record)
         json_object_set_new(o, "record", num(i->record));
+    if (i->vip)
+        put_vip(o, i);
     if (i->tag[0])
         json_object_set_new(o, "tag", json_string(i->tag));
     json_object_set_new(o, "children", json_array());

@@ -45,6 +45,7 @@ static const struct {
     { "renew", PROC_IDENTITY, (int64_t)24 * 3600 * 1000 },
     { "policy", PROC_IDENTITY, 60000 },
     { "trust", PROC_IDENTITY, 5000 },
+    { "pool", PROC_IDENTITY, 5000 },
     { "directory", PROC_IDENTITY, 30000 },
     { "audit", PROC_IDENTITY, (int64_t)24 * 3600 * 1000 }, /* tail waits for the next record */
     { "ca", PROC_AUTHORITY, 120000 },

@@ -96,6 +96,16 @@ static void near_routes(struct role_esp *r, const struct sl_esp_child_info *c, b
     }
 }
 
+/* Addresses that the peer gave us; before the routes, which choose them as their source. */
+static void addresses(struct role_esp *r, const struct sl_esp_child_info *c, bool add)
+{
+    for (unsigned f = 0; f < 2; f++) {
+        struct msg_address m = { .addr = c->vip[f] };
+        if (m.addr.family)
+            tell(r, PROC_SUPERVISOR, add ? MSG_ADDRESS_ADD : MSG_ADDRESS_DEL, &m);
+    }
+}
+
 /* The routes of a child: what its peer's selectors cover goes into the tunnel. */
 static void routes(struct role_esp *r, const struct sl_esp_child_info *c, bool add)
 {
@@ -207,8 +217,10 @@ static void child_add(struct role_esp *r, struct sl_child *c)
         failed(r, id, &err);
         return;
     }
-    if (sl_esp_child_info(r->e, id, &info))
+    if (sl_esp_child_info(r->e, id, &info)) {
+        addresses(r, &info, true);
         routes(r, &info, true);
+    }
     if (!c->udp_encap && r->fds.sock[c->remote.addr.family == 4 ? ESP_RAW4 : ESP_RAW6] < 0)
         sl_warn("child %s/%s needs protocol 50, for which there is no socket: set force_encap",
                 c->connection, c->child);
@@ -219,8 +231,10 @@ static void child_del(struct role_esp *r, uint64_t id)
 {
     struct sl_esp_child_info info;
     struct sl_err err = { 0 };
-    if (sl_esp_child_info(r->e, id, &info))
+    if (sl_esp_child_info(r->e, id, &info)) {
         routes(r, &info, false);
+        addresses(r, &info, false);
+    }
     if (sl_esp_child_del(r->e, id, &err) != SL_OK)
         sl_debug("%s", sl_err_text(&err)); /* one that could not be installed */
     changed(r);

@@ -4,7 +4,8 @@
  * asks again about live SAs when what they rest on changes; and looks after our own certificates.
  *
  * Control verbs: status, certs, enroll, policy.test {cert, id, connection}, policy.refresh (fetch
- * revocation data anew and ask again about live SAs), trust.status (freshness of each CA).
+ * revocation data anew and ask again about live SAs), trust.status (freshness of each CA), pool.leases,
+ * pool.release.
  */
 #include "src/cmd/sealaned/identity.h"
 
@@ -24,6 +25,8 @@
 /* Why a decision was started; its context. */
 enum asked_by { ASKED_IKE, ASKED_AGAIN, ASKED_TEST };
 struct asked {
+    struct asked *next, **place; /* IKE: in identity.deciding */
+    bool over;                   /* IKE: the SA ended meanwhile */
     enum asked_by by;
     struct identity *id;
     uint64_t request; /* IKE: of the channel */
@@ -42,6 +45,11 @@ struct sl_now identity_now(void)
 /* ---- live SAs -------------------------------------------------------------------------------------- */
 static void asked_free(struct asked *a)
 {
+    if (a->place) {
+        *a->place = a->next;
+        if (a->next)
+            a->next->place = a->place;
+    }
     sl_buf_clear(&a->ask);
     free(a);
 }
@@ -119,14 +127,17 @@ static void on_recorded(void *ctx, enum sl_rc rc, const char *text, uint64_t num
     v->record = number;
     if (rc != SL_OK) {
         v->record = 0;
+        identity_lease_end(id, a->ike_sa);
         v->rc = SL_AUDIT_WRITE; /* no acceptance without its record */
         v->grant = (struct sl_grant){ 0 };
         snprintf(v->text, sizeof(v->text), "%s", text);
     }
     bool there = a->ike_epoch == id->ike_epoch; /* the process that asked still is */
+    if (there && a->over)
+        identity_lease_end(id, a->ike_sa);
     if (v->rc == SL_OK) {
         id->accepted++;
-        if (there) {
+        if (there && !a->over) {
             identity_live_add(id, a->ike_sa, &a->ask, v->reask_utc_s);
             ask_again_if_late(id, a, identity_live_find(id, a->ike_sa));
         }
@@ -168,6 +179,8 @@ static void finished_ike(struct identity *id, struct asked *a, const struct sl_d
     id->decided++;
     log_verdict(x, "");
     a->verdict = *sl_decision_verdict(x);
+    if (!a->over && a->ike_epoch == id->ike_epoch)
+        identity_lease_take(id, sl_decision_ask(x), &a->verdict, sl_decision_evidence(x));
     if (identity_record(id, "decision", sl_decision_evidence(x), on_recorded, a, NULL, &err) !=
         SL_OK) {
         sl_log_err(SL_LOG_ERROR, &err, "audit log");
@@ -462,6 +475,11 @@ static void on_decide(struct identity *id, const struct chan_msg *m)
         a->request = m->id;
         a->ike_sa = ask_.sa;
         a->ike_epoch = id->ike_epoch;
+        a->next = id->deciding;
+        a->place = &id->deciding;
+        if (a->next)
+            a->next->place = &a->next;
+        id->deciding = a;
         rc = sl_decider_start(id->d, &ask_, identity_now(), a, NULL, &err);
     }
     if (rc != SL_OK) {
@@ -482,8 +500,23 @@ static void live_move(struct identity *id, const struct msg_sa_event *e)
     struct live *l = NULL;
     if (!strncmp(e->text, words, sizeof(words) - 1))
         l = identity_live_find(id, strtoull(e->text + sizeof(words) - 1, NULL, 10));
-    if (l)
+    if (l) {
+        ike_map_del(&id->live_by_ike_sa, &l->by_ike_sa);
         l->ike_sa = e->ike_sa;
+        ike_map_put(&id->live_by_ike_sa, &l->by_ike_sa, l->ike_sa);
+    }
+    if (!strncmp(e->text, words, sizeof(words) - 1))
+        identity_lease_move(id, strtoull(e->text + sizeof(words) - 1, NULL, 10), e->ike_sa);
+}
+
+/* The peer is gone, perhaps before it was decided about. */
+static void sa_over(struct identity *id, uint64_t ike_sa)
+{
+    identity_live_remove(id, identity_live_find(id, ike_sa));
+    identity_lease_end(id, ike_sa);
+    for (struct asked *a = id->deciding; a; a = a->next)
+        if (a->ike_sa == ike_sa && a->ike_epoch == id->ike_epoch)
+            a->over = true;
 }
 
 static void on_sa_event(struct identity *id, const struct msg_sa_event *e)
@@ -491,7 +524,7 @@ static void on_sa_event(struct identity *id, const struct msg_sa_event *e)
     struct sl_err err = { 0 };
     char peer[SL_ID_TEXT], ep[SL_ENDPOINT_TEXT];
     if (e->event == SL_IKE_EV_IKE_DOWN || e->event == SL_IKE_EV_IKE_FAILED)
-        identity_live_remove(id, identity_live_find(id, e->ike_sa));
+        sa_over(id, e->ike_sa);
     if (e->event == SL_IKE_EV_IKE_REKEYED)
         live_move(id, e);
     if (e->event == SL_IKE_EV_STORY)
@@ -516,11 +549,14 @@ static void on_sa_event(struct identity *id, const struct msg_sa_event *e)
 static void on_ike(void *ctx, struct chan *c, struct chan_msg *m)
 {
     static struct msg_sa_event e; /* large; loop thread only */
+    static struct msg_lease lease;
     (void)c;
     if (m->type == MSG_DECIDE && m->id)
         on_decide(ctx, m);
     else if (m->type == MSG_SA_EVENT && msg_read(MSG_SA_EVENT, &e, m->body))
         on_sa_event(ctx, &e);
+    else if (m->type == MSG_LEASE && msg_read(MSG_LEASE, &lease, m->body))
+        identity_lease_hold(ctx, &lease);
     else
         sl_error("ike sent %s, which is malformed or not for identity", msg_name(m->type));
 }
@@ -553,6 +589,7 @@ static void ike_linked(void *ctx, struct chan *c, bool linked)
     if (!linked) {
         id->ike_epoch++;
         identity_live_clear(id);
+        identity_lease_end_all(id);
         return;
     }
     identity_send_anchors(id);
@@ -728,6 +765,10 @@ static void verb_status(void *ctx, struct proc_ctl *q, const json_t *args)
     for (size_t i = 0; i < id->watched_n; i++)
         if (id->watched[i].failing && id->watched[i].kind != WATCH_CERTIFICATE)
             problem(problems, "correct the file", "%s", id->watched[i].error);
+    if (id->leases_failing)
+        problem(problems,
+                "make room on the disk; until then a restart forgets who had which address",
+                "address leases cannot be stored");
     source_problems(problems, o);
     json_object_set_new(o, "problems", problems);
     proc_ctl_reply(q, SL_OK, "", o, false);
@@ -840,6 +881,8 @@ static const struct proc_verb verbs[] = {
     { "policy.test", verb_policy_test },
     { "policy.refresh", verb_policy_refresh },
     { "trust.status", verb_trust_status },
+    { "pool.leases", identity_verb_pool_leases },
+    { "pool.release", identity_verb_pool_release },
 };
 
 /* ---- start and end ------------------------------------------------------------------------------------------------ */
@@ -889,6 +932,7 @@ static enum sl_rc open_all(struct identity *id, struct sl_err *err)
     snprintf(id->dir, sizeof(id->dir), "%s/identity", config->state_dir);
     SL_TRY(open_events(id, err));
     SL_TRY(identity_records_open(id, err));
+    SL_TRY(identity_lease_open(id, err));
     SL_TRY(sl_decider_new(&id->d, config, &sl_rng_system, err));
     SL_TRY(identity_certs_open(id, err));
     SL_TRY(identity_files_open(id, err));
@@ -905,6 +949,7 @@ static void close_all(struct identity *id, int status)
     identity_live_clear(id);
     ike_map_clear(&id->live_by_ike_sa);
     identity_records_close(id);
+    identity_lease_close(id);
     if (busy)
         _exit(status); /* everything is on disk; an enrolment's thread may be waiting for a link */
     sl_decider_free(id->d);

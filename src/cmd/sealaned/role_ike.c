@@ -178,6 +178,26 @@ static void on_identity(void *ctx, struct chan *c, struct chan_msg *m)
     ike_drain(r);
 }
 
+/* A new identity does not know which addresses are in use. */
+static void tell_lease(void *ctx, const struct sl_ike_sa_info *i)
+{
+    static struct msg_lease m; /* large; loop thread only */
+    if (!i->vip || i->vip_ours)
+        return;
+    m = (struct msg_lease){ .ike_sa = i->id,
+                            .id = i->id_remote,
+                            .addr = { i->vip->addr[0], i->vip->addr[1] } };
+    (void)tell(ctx, PROC_IDENTITY, MSG_LEASE, &m);
+}
+
+static void on_identity_linked(void *ctx, struct chan *c, bool linked)
+{
+    struct role_ike *r = ctx;
+    (void)c;
+    if (linked)
+        sl_ike_list(r->ike, tell_lease, NULL, r);
+}
+
 static void on_esp(void *ctx, struct chan *c, struct chan_msg *m)
 {
     struct role_ike *r = ctx;
@@ -350,8 +370,9 @@ int role_ike(struct proc_role *p)
     p->on_shutdown = on_shutdown;
     int status = 1;
     if (begin(&r, &err) == SL_OK) {
-        chan_handle(p->link[PROC_IDENTITY],
-                    &(struct chan_handler){ .message = on_identity, .ctx = &r });
+        chan_handle(p->link[PROC_IDENTITY], &(struct chan_handler){ .message = on_identity,
+                                                                    .linked = on_identity_linked,
+                                                                    .ctx = &r });
         chan_handle(p->link[PROC_ESP], &(struct chan_handler){
                                            .message = on_esp, .linked = on_esp_linked, .ctx = &r });
         proc_control(p, ike_verbs, ike_verbs_n);

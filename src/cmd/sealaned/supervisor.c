@@ -7,6 +7,7 @@
 
 #include "sealane/time.h"
 #include "src/fetch/policy.h"
+#include "src/proc/address.h"
 #include "src/proc/handout.h"
 #include "src/proc/route.h"
 #include "src/proc/sandbox.h"
@@ -83,6 +84,7 @@ struct supervisor {
     struct proc_handouts handouts;
     struct rules_config rules;
     struct proc_routes *routes;
+    struct proc_addresses *addresses;
     struct role_proc proc[PROC_ROLE_COUNT];
     struct event *signals[4];
     struct event *goodbye_timer;
@@ -185,6 +187,20 @@ static void change_route(struct supervisor *s, const struct chan_msg *m)
         sl_log_err(SL_LOG_ERROR, &err, "route");
 }
 
+static void change_address(struct supervisor *s, const struct chan_msg *m)
+{
+    struct sl_err err = { 0 };
+    struct msg_address a;
+    if (!msg_read((enum msg_type)m->type, &a, m->body)) {
+        sl_error("esp sent a malformed %s", msg_name(m->type));
+        return;
+    }
+    enum sl_rc rc = m->type == MSG_ADDRESS_ADD ? proc_addresses_add(s->addresses, &a.addr, &err)
+                                               : proc_addresses_del(s->addresses, &a.addr, &err);
+    if (rc != SL_OK)
+        sl_log_err(SL_LOG_ERROR, &err, "virtual address");
+}
+
 static void on_ready(struct role_proc *p)
 {
     if (p->ready)
@@ -205,6 +221,8 @@ static void on_message(void *ctx, struct chan *c, struct chan_msg *m)
         answer_procs(p->s, c, m->id);
     else if ((m->type == MSG_ROUTE_ADD || m->type == MSG_ROUTE_DEL) && p->role == PROC_ESP)
         change_route(p->s, m);
+    else if ((m->type == MSG_ADDRESS_ADD || m->type == MSG_ADDRESS_DEL) && p->role == PROC_ESP)
+        change_address(p->s, m);
     else
         sl_error("%s sent %s, which it may not", proc_role_name(p->role), msg_name(m->type));
 }
@@ -391,6 +409,8 @@ static void role_ended(struct role_proc *p, int status)
              was_ready ? what_is_lost[p->role] : "nothing, it was not ready");
     if (p->role == PROC_ESP && s->routes)
         proc_routes_orphan(s->routes);
+    if (p->role == PROC_ESP && s->addresses)
+        proc_addresses_orphan(s->addresses);
     if (!was_ready && ++p->early_deaths >= EARLY_DEATHS_MAX) {
         give_up(p);
         return;
@@ -623,6 +643,7 @@ static enum sl_rc begin(struct supervisor *s, struct sl_err *err)
                                       .shunt_n = s->config->shunt_n };
     SL_TRY(proc_routes_new(&s->routes, s->config->tun_name,
                            s->config->install_routes ? &s->rules : NULL, err));
+    SL_TRY(proc_addresses_new(&s->addresses, s->config->tun_name, err));
     SL_TRY(drop_powers(err));
     SL_TRY(listen_for_signals(s, err));
     SL_TRY(make_procs(s, err));
@@ -647,6 +668,9 @@ static void clear(struct supervisor *s)
     if (s->routes)
         proc_routes_remove_all(s->routes);
     proc_routes_free(s->routes);
+    if (s->addresses)
+        proc_addresses_remove_all(s->addresses);
+    proc_addresses_free(s->addresses);
     for (size_t i = 0; i < ROLES; i++) {
         struct role_proc *p = &s->proc[start_order[i]];
         chan_free(p->link);

@@ -76,25 +76,16 @@ enum sl_rc v1_skeyid_sig(struct sl_secret *out, enum sl_prf prf, struct sl_bytes
 }
 
 /*
- * RFC 2409 appendix B: Ka is the head of SKEYID_e, or, where that is too short, of K1 | K2 ... with
- * K1 = prf(SKEYID_e, 0), Kn = prf(SKEYID_e, Kn-1), the 0 being one byte.
+ * RFC 2409 appendix B: Ka is the head of SKEYID_e. Its expansion for longer keys has no use: no SHA-2
+ * hash is shorter than the longest AES key.
  */
-static enum sl_rc make_enc(struct sl_secret *out, enum sl_prf prf, const struct sl_secret *e,
-                           size_t len, struct sl_err *err)
+static enum sl_rc make_enc(struct sl_secret *out, const struct sl_secret *e, size_t len,
+                           struct sl_err *err)
 {
-    static const uint8_t zero;
-    size_t block = sl_prf_len(prf);
-    if (len <= e->len)
-        return sl_secret_copy(out, sl_bytes(e->p, len), err);
-    SL_AUTO_SECRET stream = { 0 };
-    size_t rounds = (len + block - 1) / block;
-    SL_TRY(sl_secret_init(&stream, rounds * block, err));
-    struct sl_bytes seed = sl_bytes(&zero, 1);
-    for (size_t i = 0; i < rounds; i++) {
-        SL_TRY(sl_prf_run(prf, sl_secret_bytes(e), &seed, 1, stream.p + i * block, err));
-        seed = sl_bytes(stream.p + i * block, block);
-    }
-    return sl_secret_copy(out, sl_bytes(stream.p, len), err);
+    if (len > e->len)
+        return SL_FAIL(err, SL_UNSUPPORTED, "SKEYID_e of %zu bytes is too short for a key of %zu",
+                       e->len, len);
+    return sl_secret_copy(out, sl_bytes(e->p, len), err);
 }
 
 /*
@@ -115,7 +106,7 @@ static enum sl_rc derive(struct v1_keys *k, enum sl_prf prf, size_t enc_len,
         SL_TRY(prf_secret(out[i], prf, sl_secret_bytes(skeyid), parts, SL_ARRAY_LEN(parts), err));
         before = sl_secret_bytes(out[i]);
     }
-    return make_enc(&k->enc, prf, &k->e, enc_len, err);
+    return make_enc(&k->enc, &k->e, enc_len, err);
 }
 
 enum sl_rc v1_keys_derive(struct v1_keys *out, enum sl_prf prf, const struct sl_suite *suite,

@@ -25,8 +25,7 @@ SL_MUST_USE enum sl_rc v1_skeyid_sig(struct sl_secret *out, enum sl_prf prf, str
                                      struct sl_err *err);
 /*
  * All keys from SKEYID, which is taken (moved) on success. With pre-shared keys SKEYID =
- * prf(key, Ni_b | Nr_b) comes from the keyring. suite: AES-CBC; its key length may exceed SKEYID_e
- * (RFC 2409 appendix B). *out must be empty.
+ * prf(key, Ni_b | Nr_b) comes from the keyring. suite: AES-CBC. *out must be empty.
  */
 SL_MUST_USE enum sl_rc v1_keys_derive(struct v1_keys *out, enum sl_prf prf,
                                       const struct sl_suite *suite, struct sl_secret *skeyid,

@@ -75,9 +75,19 @@ static bool group_ok(enum sl_ke ke)
     return sl_ke_supported(ke) && !ike_transform_weak(&t);
 }
 
+/* IKEv1 has no additional key exchanges: what demands them may not go without. */
+static bool needs_addke(const struct sl_conf_addke *add)
+{
+    for (size_t i = 0; i < SL_ADDKE_MAX; i++)
+        if (add->ke[i] != SL_KE_NONE && !(add->may_skip >> i & 1))
+            return true;
+    return false;
+}
+
 bool v1_ike_usable(const struct sl_conf_ike_proposal *conf)
 {
-    if (conf->suite.encr != SL_ENCR_AES_CBC || !sl_suite_supported(&conf->suite))
+    if (conf->suite.encr != SL_ENCR_AES_CBC || !sl_suite_supported(&conf->suite) ||
+        needs_addke(&conf->add))
         return false;
     for (size_t i = 0; i < SL_ARRAY_LEN(hashes); i++)
         if (hashes[i].prf == conf->prf)
@@ -88,7 +98,7 @@ bool v1_ike_usable(const struct sl_conf_ike_proposal *conf)
 bool v1_esp_usable(const struct sl_conf_esp_proposal *conf)
 {
     return v1_esp_id(&conf->suite) && sl_suite_supported(&conf->suite) &&
-           (conf->ke == SL_KE_NONE || group_ok(conf->ke));
+           !needs_addke(&conf->add) && (conf->ke == SL_KE_NONE || group_ok(conf->ke));
 }
 
 /* ---- terms: writing ---------------------------------------------------------------------------------- */
@@ -539,7 +549,7 @@ enum sl_rc v1_refuse_conf_ike(const struct sl_conf_ike_proposal *conf, size_t n,
                        n);
     return SL_FAIL(err, SL_IKE_NO_PROPOSAL,
                    "none of %zu proposals can be used by IKEv1, which needs AES-CBC with one hash "
-                   "for PRF and integrity; %zu have an AEAD",
+                   "for PRF and integrity, and one key exchange; %zu have an AEAD",
                    n, aead);
 }
 

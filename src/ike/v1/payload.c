@@ -155,6 +155,14 @@ bool v1_ts_fits(const struct sl_ts *ts)
     return all || (ts->start_port == ts->end_port && ts->start_port != 0 && ts->protocol != 0);
 }
 
+static bool has_host_bits(const struct sl_addr *a, unsigned len)
+{
+    for (unsigned i = len; i < 8 * sl_addr_len(a); i++)
+        if (a->b[i / 8] >> (7 - i % 8) & 1)
+            return true;
+    return false;
+}
+
 /* The prefix that is exactly first..last. */
 static bool as_prefix(struct sl_prefix *p, const struct sl_ts *ts)
 {
@@ -162,8 +170,10 @@ static bool as_prefix(struct sl_prefix *p, const struct sl_ts *ts)
         struct sl_addr first, last;
         p->addr = ts->first;
         p->len = (uint8_t)len;
+        if (has_host_bits(&p->addr, len))
+            continue;
         sl_prefix_range(p, &first, &last);
-        if (sl_addr_eq(&first, &ts->first) && sl_addr_eq(&last, &ts->last))
+        if (sl_addr_eq(&last, &ts->last))
             return true;
     }
     return false;

@@ -5,7 +5,8 @@
  *
  * Configuration is that of IKEv2: of struct sl_conf_ike_proposal an entry is usable where its cipher
  * is AES-CBC and its PRF and integrity are of one hash, as IKEv1 negotiates only one. AEADs cannot
- * protect IKEv1 messages; such entries are passed over.
+ * protect IKEv1 messages, and there are no additional key exchanges (RFC 9370); such entries are passed
+ * over.
  *
  * Leaves to others: SPIs, the KE payload's length (compare with choice.ke), the policy on lifetimes.
  */

@@ -247,6 +247,8 @@ static enum sl_rc child_finish(struct ike_xchg *x, struct sl_err *err)
         SL_TRY(xchg_take_ke(x, err));
     if (!c)
         return SL_FAIL(err, SL_IKE_DELETED, "child was taken down meanwhile");
+    for (size_t i = 0; i < x->early_deletes; i++)
+        c->peer_deleted = c->peer_deleted || x->early_delete[i] == c->spi_out;
     const bool rekey = x->kind == XCHG_REKEY_CHILD;
     if (rekey && ours_is_redundant(x)) {
         /* Never used: the peer sends on the winner, and so do we. */
@@ -271,18 +273,17 @@ static enum sl_rc child_finish(struct ike_xchg *x, struct sl_err *err)
     }
     x->child = NULL;
     child_told(c);
-    if (!rekey)
-        return SL_OK;
-    struct ike_child *old = child_find(sa, x->old_child);
+    struct ike_child *old = rekey ? child_find(sa, x->old_child) : NULL;
     if (old) {
         if (old->want_delete && old->end_rc != SL_IKE_LIFETIME)
             c->want_delete = true; /* taken down by command while it was rekeyed */
         child_replaced(old, c->id, true);
     }
-    followup_superseded(x, c->id);
     struct ike_child *rival = x->rival_id ? child_find(sa, x->rival_id) : NULL;
     if (rival)
         child_replaced(rival, c->id, false); /* its maker deletes it */
+    if (c->peer_deleted)
+        child_end(c, SL_IKE_DELETED, true);
     return SL_OK;
 }
 
@@ -537,6 +538,13 @@ static void redundant(struct ike_isa *sa, uint64_t winner, bool we_delete)
     isa_touch(sa);
 }
 
+/* The SA that the peer's simultaneous rekey made, unless it has been deleted already. */
+static struct ike_isa *living_rival(const struct ike_xchg *x)
+{
+    struct ike_isa *rival = x->rival_id ? isa_find(x->sa->ike, x->rival_id) : NULL;
+    return rival && rival->state == ISA_UP ? rival : NULL;
+}
+
 static enum sl_rc rekey_finish(struct ike_xchg *x, struct sl_err *err)
 {
     struct ike_isa *sa = x->sa, *next = x->next;
@@ -544,7 +552,7 @@ static enum sl_rc rekey_finish(struct ike_xchg *x, struct sl_err *err)
         SL_TRY(xchg_take_ke(x, err));
     SL_TRY(make_next(x, err));
     adopt(x);
-    struct ike_isa *rival = x->rival_id ? isa_find(sa->ike, x->rival_id) : NULL;
+    struct ike_isa *rival = living_rival(x);
     if (sa->state != ISA_UP || sa->want_delete) {
         redundant(next, sa->replaced_by, true); /* the old SA ended, or is to end, meanwhile */
         return SL_OK;
@@ -567,7 +575,7 @@ static void rekey_initiator_fail(struct ike_xchg *x, enum sl_rc rc, const struct
 {
     struct ike_isa *sa = x->sa;
     struct sl_ike *ike = sa->ike;
-    struct ike_isa *rival = x->rival_id ? isa_find(ike, x->rival_id) : NULL;
+    struct ike_isa *rival = living_rival(x);
     ike_window_answered(&sa->win);
     if (sa->state != ISA_UP)
         return;
@@ -719,6 +727,11 @@ static enum sl_rc rekey_child_in(struct ike_xchg *x, struct sl_err *err)
     if (ike_notify_find(&x->list, IKE_N_REKEY_SA, &n) && n.protocol == IKE_PROTO_ESP &&
         child_read_spi(n.spi, &spi))
         old = child_by_spi_out(sa, spi);
+    if (!old && sa->out && (sa->out->kind == XCHG_REKEY_CHILD || sa->out->kind == XCHG_NEW_CHILD)) {
+        /* Maybe what the answer to our own request, still out, is to bring. */
+        (void)SL_FAIL(err, SL_IKE_STATE, "child with SPI %08x may be in the making", spi);
+        return xchg_refuse(x, IKE_N_TEMPORARY_FAILURE, SL_IKE_STATE);
+    }
     if (!old) {
         (void)SL_FAIL(err, SL_NOT_FOUND, "peer rekeys a child with SPI %08x that is not there",
                       spi);
@@ -737,6 +750,17 @@ static enum sl_rc rekey_child_in(struct ike_xchg *x, struct sl_err *err)
     if (out && out->kind == XCHG_REKEY_CHILD && out->old_child == old->id && !note_rival(out, x))
         return SL_FAIL_MEM(err);
     return SL_OK;
+}
+
+/* The child that the peer rekeys may have gone, or been ordered down, while the answer was made. */
+static enum sl_rc check_old(struct ike_xchg *x, const struct ike_child *old, struct sl_err *err)
+{
+    const bool lost = !old || old->state == CHILD_DELETING || old->state == CHILD_GONE ||
+                      (old->want_delete && old->end_rc != SL_IKE_LIFETIME);
+    if (x->kind != XCHG_REKEY_CHILD || (old && old->replaced_by) || !lost)
+        return SL_OK;
+    (void)SL_FAIL(err, SL_IKE_STATE, "child is being closed (RFC 7296 2.25.1)");
+    return xchg_refuse(x, IKE_N_TEMPORARY_FAILURE, SL_IKE_STATE);
 }
 
 static void put_child(struct ike_wr *w, const struct ike_xchg *x)
@@ -771,11 +795,7 @@ static enum sl_rc child_commit(struct ike_xchg *x, struct sl_err *err)
     struct ike_xchg *out = sa->out;
     if (out && out->kind == XCHG_REKEY_CHILD && out->old_child == x->old_child && out->rival)
         out->rival_id = c->id;
-    if (x->rival_id)
-        child_replaced(c, x->rival_id, false); /* our own rekey won while this one went on */
-    else if (x->kind == XCHG_REKEY_CHILD && !old)
-        child_outbound(c);
-    else if (old && old->replaced_by && old->replaced_by != c->id)
+    if (old && old->replaced_by && old->replaced_by != c->id)
         child_replaced(c, old->replaced_by, false); /* our own rekey won meanwhile */
     else if (old)
         child_replaced(old, c->id, false);
@@ -787,17 +807,20 @@ static enum sl_rc child_out(struct ike_xchg *x, struct sl_err *err)
     if (x->job)
         SL_TRY(xchg_take_ke(x, err));
     SL_TRY(check_idle(x, err));
+    SL_TRY(check_old(x, child_find(x->sa, x->old_child), err));
     SL_AUTO_BUF buf = { 0 };
     struct ike_wr w = ike_wr_chain(&buf);
     put_child(&w, x);
     struct ike_datagrams d = { 0 };
     SL_TRY(xchg_seal_response(x, IKE_CREATE_CHILD_SA, &w, &buf, &d, err));
+    struct ike_child *c = x->child;
     const enum sl_rc rc = child_commit(x, err);
     if (rc != SL_OK) {
         ike_datagrams_clear(&d);
         return rc;
     }
     xchg_send_response(x, &d);
+    child_unsure(c);
     return SL_OK;
 }
 
@@ -898,8 +921,10 @@ static enum sl_rc aside_out(struct ike_xchg *x, struct sl_err *err)
 
 enum sl_rc create_prepare(struct ike_xchg *x, struct sl_err *err)
 {
-    if (x->kind != XCHG_REKEY_IKE)
-        return check_idle(x, err);
+    if (x->kind != XCHG_REKEY_IKE) {
+        SL_TRY(check_idle(x, err));
+        return check_old(x, child_find(x->sa, x->old_child), err);
+    }
     SL_TRY(check_not_closed(x, err));
     return make_next(x, err);
 }

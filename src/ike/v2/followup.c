@@ -287,13 +287,6 @@ int64_t followup_ns(const struct ike_isa *sa)
     return at;
 }
 
-void followup_superseded(const struct ike_xchg *ours, uint64_t by)
-{
-    for (struct ike_xchg *p = ours->sa->aside; p; p = p->aside_next)
-        if (same_target(p, ours))
-            p->rival_id = by;
-}
-
 bool followup_rekeys(const struct ike_isa *sa, enum ike_xchg_kind kind, uint64_t child)
 {
     for (const struct ike_xchg *p = sa->aside; p; p = p->aside_next)
@@ -343,6 +336,7 @@ static enum sl_rc finish(struct ike_xchg *x, struct ike_xchg *p, struct sl_secre
     sl_secret_move(&p->more, more);
     sl_secret_clear(&p->shared);
     sl_secret_move(&p->shared, &p->base);
+    struct ike_child *child = p->child; /* NULL: the IKE SA is rekeyed */
     enum sl_rc rc = create_prepare(p, err);
     if (rc == SL_OK)
         rc = xchg_seal_response(x, IKE_FOLLOWUP_KE, c, buf, &d, err);
@@ -355,6 +349,8 @@ static enum sl_rc finish(struct ike_xchg *x, struct ike_xchg *p, struct sl_secre
         return rc == SL_NO_MEMORY ? SL_FAIL(err, SL_UNAVAILABLE, "no memory for the new SA") : rc;
     }
     xchg_send_response(x, &d);
+    if (child)
+        child_unsure(child);
     xchg_free(p);
     return SL_OK;
 }

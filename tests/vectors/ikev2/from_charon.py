@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Makes a vector file from a capture of an IKEv2 exchange and charon's log of its initiator.
+"""Makes a vector file from a capture of IKE exchanges and charon's log of its initiator.
 
   from_charon.py CAPTURE.pcap CHARON.log INITIATOR_ADDRESS > NAME.txt
 
@@ -40,6 +40,10 @@ NAMES = {
     "encryption responder key": "encr_r", "integrity initiator key": "integ_i",
     "integrity responder key": "integ_r", "octets = message + nonce + prf(Sk_px, IDx')": "octets",
     "precalculated src_hash": "natd_src", "precalculated dst_hash": "natd_dst",
+    # IKEv1
+    "SKEYID": "skeyid", "SKEYID_d": "skeyid_d", "SKEYID_a": "skeyid_a", "SKEYID_e": "skeyid_e",
+    "encryption key Ka": "ka", "initial IV": "iv", "HASH_I": "hash_i", "HASH_R": "hash_r",
+    "Hash(1)": "hash_1", "Hash(2)": "hash_2", "Hash(3)": "hash_3",
 }
 
 
