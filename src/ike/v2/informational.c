@@ -229,6 +229,8 @@ const struct ike_table *ike_responder_table(const struct ike_isa *sa, uint8_t ex
         return &ike_create_responder;
     case IKE_INFORMATIONAL:
         return &ike_info_responder;
+    case IKE_FOLLOWUP_KE:
+        return &ike_followup_responder;
     default:
         return NULL;
     }
