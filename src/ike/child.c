@@ -216,8 +216,11 @@ enum sl_rc child_install(struct ike_child *c, bool we_began, bool outbound, stru
     struct ike_isa *sa = c->sa;
     const struct sl_conf_child *conf = child_conf(c);
     struct ike_child_keys keys = { 0 };
-    SL_TRY(ike_child_keys_derive(&keys, sa->prf, &sa->keys.d, &c->suite, shared, ni, nr,
-                                 c->more.len ? &c->more : NULL, err));
+    if (sa->v1)
+        SL_TRY(v1_child_keys(&keys, c, we_began, ni, nr, shared, err));
+    else
+        SL_TRY(ike_child_keys_derive(&keys, sa->prf, &sa->keys.d, &c->suite, shared, ni, nr,
+                                     c->more.len ? &c->more : NULL, err));
 
     struct ike_act *act = ike_act_new(&sa->ike->actions, SL_IKE_CHILD_ADD);
     struct sl_child *child = calloc(1, sizeof(*child));

@@ -242,6 +242,16 @@ static enum sl_rc take_verdict(struct ike_isa *sa, const struct sl_verdict *v, s
     return SL_OK;
 }
 
+enum sl_rc auth_choose_id(struct ike_isa *sa, struct sl_err *err)
+{
+    return choose_id(sa, err);
+}
+
+enum sl_rc auth_take_verdict(struct ike_isa *sa, const struct sl_verdict *v, struct sl_err *err)
+{
+    return take_verdict(sa, v, err);
+}
+
 /* ---- initiator --------------------------------------------------------------------------------- */
 
 enum sl_rc auth_begin(struct ike_xchg *x, struct sl_err *err)
