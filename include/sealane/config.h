@@ -181,6 +181,12 @@ enum sl_ike_ocsp {                                     /* OCSP in IKE (RFC 4806)
                    SL_IKE_OCSP_REPLY = 2,   /* we send ours when it asks */
                    SL_IKE_OCSP_BOTH = 3
 };
+enum sl_childless { /* RFC 6023: IKE SAs made without their first child */
+                    SL_CHILDLESS_NEVER,
+                    SL_CHILDLESS_ALLOW,  /* to a peer that wants it */
+                    SL_CHILDLESS_PREFER, /* and by us where the peer supports it */
+                    SL_CHILDLESS_FORCE,
+};
 struct sl_conf_connection {
     char *name;
     struct sl_endpoint local, remote; /* family 0: any; port 500 default */
@@ -204,6 +210,7 @@ struct sl_conf_connection {
     struct sl_conf_strings virtual_ip; /* client: what to ask for; see sl_conf_wishes */
     bool force_encap;                  /* UDP encapsulation though no NAT is seen; default false */
     bool mobike;                       /* RFC 4555; default true */
+    enum sl_childless childless;       /* default allow */
     bool fragmentation;                /* default true */
     uint16_t fragment_size;            /* IP datagram bytes, default 1280; IPv4 and IPv6 */
     bool send_certreq;                 /* default true */

@@ -169,6 +169,7 @@ struct sl_ike_sa_info {
     struct sl_suite suite;
     enum sl_prf prf;
     enum sl_ke ke;
+    char ke_text[128]; /* with the additional ones: "curve25519 with mlkem768" */
     int64_t established_ns, rekey_ns, expire_ns; /* core time; 0: not yet */
     uint64_t record;                             /* audit record of the acceptance */
     const struct sl_virtual *vip;                /* addresses; NULL: none */

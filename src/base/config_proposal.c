@@ -101,11 +101,10 @@ static int additional(const char *name)
     return name[2] - '1';
 }
 
-static bool add_additional(struct parts *out, const char *name, char *why, size_t cap)
+/* name: what stands behind ke<i+1>_ */
+static bool add_additional(struct parts *out, unsigned i, const char *name, char *why, size_t cap)
 {
-    const int i = additional(name);
     const unsigned bit = 1U << i;
-    name += 4;
     if (strcmp(name, "none") == 0) {
         out->add.may_skip = (uint8_t)(out->add.may_skip | bit);
         return true;
@@ -120,7 +119,7 @@ static bool add_additional(struct parts *out, const char *name, char *why, size_
         return false;
     }
     if (out->add_named & bit) {
-        snprintf(why, cap, "two additional key exchanges ke%d_; write one proposal for each",
+        snprintf(why, cap, "two additional key exchanges ke%u_; write one proposal for each",
                  i + 1);
         return false;
     }
@@ -170,8 +169,9 @@ static bool split(struct parts *out, const char *text, char *why, size_t cap)
     }
     snprintf(copy, sizeof(copy), "%s", text);
     for (char *name; (name = strsep(&rest, "-"));) {
-        if (additional(name) >= 0) {
-            if (!add_additional(out, name, why, cap))
+        const int i = additional(name);
+        if (i >= 0) {
+            if (!add_additional(out, (unsigned)i, name + 4, why, cap))
                 return false;
             continue;
         }

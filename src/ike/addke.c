@@ -96,6 +96,14 @@ size_t ike_first_ike(const struct sl_conf_ike_proposal *conf, size_t n)
     return i;
 }
 
+size_t ike_first_esp(const struct sl_conf_esp_proposal *conf, size_t n)
+{
+    size_t i = 0;
+    while (i < n && !addke_usable(conf[i].ke, &conf[i].add))
+        i++;
+    return i;
+}
+
 bool ike_offers_additional(const struct sl_conf_ike_proposal *conf, size_t n)
 {
     for (size_t i = 0; i < n; i++)

@@ -375,6 +375,7 @@ static void reauthenticate(struct ike_conn *conn)
         isa_touch(old);
         return; /* the list has changed; this connection is looked at again */
     }
+    conn->want_reauth = false;
 }
 
 static void keep_up(struct ike_conn *conn)
@@ -412,7 +413,7 @@ static void settle(struct ike_conn *conn)
             break;
         }
     }
-    if (conn->conf && conn->conf->reauth_s > 0)
+    if (conn->conf && conn->want_reauth)
         reauthenticate(conn);
     if (conn->keep_n)
         keep_up(conn);

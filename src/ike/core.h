@@ -10,7 +10,8 @@
  *   conn_load.c configured connections: taking a configuration, lookup by name and addresses
  *   cred.c      our certificates and the anchors' hashes
  *   staple.c    OCSP responses of our certificates, and what the peer asks for (RFC 4806)
- *   v2/         the exchanges' tables and handlers; mobike.c (RFC 4555) works for INFORMATIONAL
+ *   v2/         the exchanges' tables and handlers; mobike.c (RFC 4555), childless.c
+ *               (RFC 6023) and auth_lifetime.c (RFC 4478) work for them
  *   addke.c     additional key exchanges in proposals (RFC 9370)
  *
  * An IKE SA has at most one exchange of ours (out) and one of the peer's (in) at a time, as the
@@ -47,6 +48,9 @@
 #define IKE_BACKOFF_MAX_NS    (300 * SL_NS_PER_S)
 #define IKE_STAPLES_BYTES     8192 /* OCSP responses sent in one message; peers read little more */
 #define IKE_RESPONDERS_MAX    64   /* responders named by a peer that are looked at */
+#define IKE_ASIDE_MAX         4 /* negotiations of a peer between its IKE_FOLLOWUP_KE exchanges */
+#define IKE_ASIDE_NS          (60 * SL_NS_PER_S) /* its time for the next one */
+#define IKE_LINK_MAX          1024 /* bytes of a responder's link in ADDITIONAL_KEY_EXCHANGE */
 #define IKE_UNSURE_NS         (2 * SL_NS_PER_S) /* no word about a child the peer may not know of yet */
 #define IKE_UNSURE_MAX_NS     (10 * SL_NS_PER_S) /* the same, while its request is repeated */
 #define IKE_EARLY_DELETES     8  /* SPIs deleted by the peer before its answer came, remembered */
@@ -127,11 +131,12 @@ struct ike_setup {
     struct sl_buf id_ours, id_theirs; /* bodies of the ID payloads */
     struct ike_intermediate *intermediate; /* NULL: there is no IKE_INTERMEDIATE */
     struct ike_auth_choice auth;
-    struct sl_buf ours_sig;     /* AUTH data made from the answer */
-    struct sl_verdict *verdict; /* the answer to ASK_DECISION */
-    uint32_t cfg_asked;         /* CP attributes the peer asks for, a bit each */
-    struct sl_addr wish[2];     /* addresses it asks for, see sl_decision_ask */
-    bool initial_contact;       /* the peer says that we hold nothing of it that is alive */
+    struct sl_buf ours_sig;         /* AUTH data made from the answer */
+    struct sl_verdict *verdict;     /* the answer to ASK_DECISION */
+    uint32_t cfg_asked;             /* CP attributes the peer asks for, a bit each */
+    struct sl_addr wish[2];         /* addresses it asks for, see sl_decision_ask */
+    bool peer_childless, childless; /* RFC 6023: the peer supports it; we do so */
+    bool initial_contact;           /* the peer says that we hold nothing of it that is alive */
 };
 
 struct ike_xchg {
@@ -158,7 +163,13 @@ struct ike_xchg {
     enum sl_ke group; /* of our KE payload; SL_KE_NONE: none */
     struct sl_kex *kex;
     struct sl_secret shared;
-    struct sl_secret more; /* SK(1) | SK(2) ... of IKE_FOLLOWUP_KE */
+    /* additional key exchanges of CREATE_CHILD_SA (followup.c) */
+    struct sl_secret base, more; /* SK(0), while SK(1) | SK(2) ... are being agreed */
+    size_t more_done;
+    struct sl_buf link;          /* initiator: the responder's */
+    uint64_t series;             /* responder: its link; of a request: that it names */
+    struct ike_xchg *aside_next; /* in sa->aside */
+    int64_t aside_ns;            /* given up then */
     struct sl_buf ni, nr;
     unsigned ke_retries;
 
@@ -249,6 +260,7 @@ struct ike_isa {
     struct ike_window win;
     struct ike_reassembly ra_request, ra_response;
     struct ike_xchg *out, *in;
+    struct ike_xchg *aside; /* the peer's, between its IKE_FOLLOWUP_KE exchanges */
 
     struct ike_child *children;
     size_t children_n;
@@ -311,7 +323,8 @@ struct ike_conn {
     enum sl_rc last_rc; /* how the last attempt failed */
     char last_text[SL_ERR_TEXT_MAX];
     struct ike_cmd *cmds;
-    bool touched; /* its commands and wishes are to be looked at */
+    bool want_reauth; /* one of its SAs does */
+    bool touched;     /* its commands and wishes are to be looked at */
     struct ike_conn *touched_next;
 };
 
@@ -638,6 +651,36 @@ void intermediate_free(struct ike_intermediate *m);
 /* Appends to the octets that AUTH signs what IKE_INTERMEDIATE adds (RFC 9242 3.3); false: no memory. */
 bool intermediate_cover(struct sl_buf *octets, const struct ike_xchg *x) SL_MUST_USE;
 
+/* ---- v2/child_negotiate.c, beside child_select and child_chosen */
+/* A proposal's SPI; false: not 4 bytes, or reserved. */
+bool child_read_spi(struct sl_bytes spi, uint32_t *out);
+/* The KE payload that goes with what was chosen: none without PFS. False: missing or another group. */
+bool child_read_ke(const struct ike_xchg *x, enum sl_ke group, struct ike_ke *ke);
+enum sl_rc child_read_nonce(const struct ike_xchg *x, struct sl_buf *to,
+                            struct sl_err *err) SL_MUST_USE;
+
+/* ---- v2/create_child.c, for v2/followup.c */
+/* Initiator: all key exchanges are done (x->shared, x->more). */
+enum sl_rc create_finish(struct ike_xchg *x, struct sl_err *err) SL_MUST_USE;
+void create_initiator_fail(struct ike_xchg *x, enum sl_rc rc, const struct sl_err *err);
+/* Responder: may x be finished, and the keys of the IKE SA; then what was negotiated is made. */
+enum sl_rc create_prepare(struct ike_xchg *x, struct sl_err *err) SL_MUST_USE;
+enum sl_rc create_commit(struct ike_xchg *x, struct sl_err *err) SL_MUST_USE;
+void create_no_rival(const struct ike_xchg *x); /* x comes to nothing: it is no rival of ours */
+
+/* ---- v2/followup.c: IKE_FOLLOWUP_KE */
+extern const struct ike_table ike_followup_initiator, ike_followup_last_initiator,
+    ike_followup_responder;
+enum sl_rc followup_link(struct ike_xchg *x, struct sl_err *err) SL_MUST_USE; /* from x->list */
+bool followup_peer_made_it(const struct ike_xchg *x); /* it has answered the last of the series */
+void followup_put_link(struct ike_wr *c, const struct ike_xchg *x);
+void followup_aside(struct ike_xchg *x); /* answered: from sa->in to sa->aside */
+void followup_unlink(struct ike_xchg *x);
+void followup_due(struct ike_isa *sa);
+int64_t followup_ns(const struct ike_isa *sa);
+/* Is the peer in the middle of such a rekey? child 0: of the IKE SA. */
+bool followup_rekeys(const struct ike_isa *sa, enum ike_xchg_kind kind, uint64_t child);
+
 /* The initiator's IKE_SA_INIT exchange is done: sign and send IKE_AUTH. */
 enum sl_rc auth_begin(struct ike_xchg *x, struct sl_err *err) SL_MUST_USE;
 /* Our ID, and what a verdict grants; of both versions. */
@@ -649,6 +692,21 @@ const struct ike_table *ike_responder_table(const struct ike_isa *sa, uint8_t ex
 /* Which of two simultaneous SAs loses: the one with the lowest of the four nonces (RFC 7296 2.8.1). */
 int nonce_cmp(struct sl_bytes a, struct sl_bytes b);
 struct sl_bytes nonce_lower(struct sl_bytes a, struct sl_bytes b);
+
+/* ---- v2/childless.c: RFC 6023 -------------------------------------------------------------------------------------- */
+void childless_announce(struct ike_wr *c,
+                        const struct ike_isa *sa); /* in our IKE_SA_INIT response */
+/* The initiator: is IKE_AUTH to make no child? Into x->setup->childless. */
+enum sl_rc childless_choose(struct ike_xchg *x, struct sl_err *err) SL_MUST_USE;
+void childless_up(struct ike_xchg *x, struct ike_child *c); /* c comes by CREATE_CHILD_SA */
+/* The responder: a request without a child is allowed; one with a child makes none. */
+enum sl_rc childless_check(const struct ike_xchg *x, struct sl_err *err) SL_MUST_USE;
+enum sl_rc childless_forced(const struct ike_isa *sa, struct sl_err *err) SL_MUST_USE;
+
+/* ---- v2/auth_lifetime.c: RFC 4478 ----------------------------------------------------------------------------------- */
+void lifetime_announce(struct ike_wr *c, const struct ike_isa *sa);
+void lifetime_take(struct ike_isa *sa, const struct ike_payloads *list);
+void lifetime_begin(struct ike_isa *sa); /* the SA is up */
 
 /* ---- v2/mobike.c: RFC 4555 ---------------------------------------------------------------------------------------- */
 void mobike_offer(struct ike_wr *c, const struct ike_isa *sa);

@@ -67,6 +67,7 @@ void xchg_free(struct ike_xchg *x)
         sa->out = NULL;
     if (sa->in == x)
         sa->in = NULL;
+    followup_unlink(x);
     if (x->child)
         child_free(x->child);
     if (x->next)
@@ -74,7 +75,9 @@ void xchg_free(struct ike_xchg *x)
     sl_buf_wipe(&x->plain);
     sl_kex_free(x->kex);
     sl_secret_clear(&x->shared);
+    sl_secret_clear(&x->base);
     sl_secret_clear(&x->more);
+    sl_buf_clear(&x->link);
     sl_buf_clear(&x->ni);
     sl_buf_clear(&x->nr);
     selectors_clear(&x->offer_i);

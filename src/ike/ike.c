@@ -605,6 +605,7 @@ void sl_ike_list(const struct sl_ike *ike,
             .vip_ours = sa->began,
             .tag = sa->grant ? sa->grant->tag : "",
         };
+        (void)ike_ke_text(i.ke_text, sa->ke, &sa->add);
         memcpy(i.spi_i, sa->spi_i, IKE_SPI_LEN);
         memcpy(i.spi_r, sa->spi_r, IKE_SPI_LEN);
         if (on_ike)

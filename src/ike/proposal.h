@@ -70,6 +70,7 @@ void ike_put_sa_esp(struct ike_wr *c, const struct sl_conf_esp_proposal *conf, s
 
 /* The first proposal that can be used here; n: none can. */
 size_t ike_first_ike(const struct sl_conf_ike_proposal *conf, size_t n);
+size_t ike_first_esp(const struct sl_conf_esp_proposal *conf, size_t n); /* with its groups */
 /* Does one of them have additional key exchanges? Then IKE_INTERMEDIATE is announced (RFC 9370 2.2). */
 bool ike_offers_additional(const struct sl_conf_ike_proposal *conf, size_t n);
 

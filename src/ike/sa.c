@@ -63,6 +63,8 @@ void isa_free(struct ike_isa *sa)
     struct sl_ike *ike = sa->ike;
     xchg_free(sa->out);
     xchg_free(sa->in);
+    while (sa->aside)
+        xchg_free(sa->aside);
     while (sa->children)
         child_end(sa->children, sa->end_rc ? sa->end_rc : SL_IKE_DELETED, false);
     if (sa->touched) { /* child_end asks for a look that is no longer needed */
@@ -213,18 +215,10 @@ void isa_only(struct ike_isa *sa)
 void isa_up(struct ike_isa *sa, bool only)
 {
     struct sl_ike *ike = sa->ike;
-    const struct sl_conf_connection *conf = sa->conn->conf;
     sa->state = ISA_UP;
     isa_half_open_done(sa);
     isa_lifetimes(sa);
-    if (conf && conf->reauth_s > 0 && sa->initiator)
-        sa->reauth_ns = ike->now_ns + conf->reauth_s * SL_NS_PER_S -
-                        ike_jitter(ike, conf->reauth_s * SL_NS_PER_S / 10);
-    if (sa->grant && sa->grant->lifetime_s) {
-        const int64_t end = ike->now_ns + sa->grant->lifetime_s * SL_NS_PER_S;
-        if (end < sa->expire_ns)
-            sa->expire_ns = end;
-    }
+    lifetime_begin(sa);
     char suite[SL_SUITE_TEXT], peer[SL_ID_TEXT], ke[IKE_KE_TEXT];
     ike_event(ike, SL_IKE_EV_IKE_UP, sa, NULL, SL_OK, "%s as %s, %s, %s%s",
               sl_id_text(peer, &sa->id_remote), sa->initiator ? "initiator" : "responder",
@@ -420,7 +414,8 @@ static bool wants_rekey(const struct ike_child *c)
 {
     /* The peer may be at it already (RFC 7296 2.8.1: no need to collide knowingly). */
     const struct ike_xchg *in = c->sa->in;
-    return c->want_rekey && c->state == CHILD_UP && !(in && in->old_child == c->id);
+    return c->want_rekey && c->state == CHILD_UP && !(in && in->old_child == c->id) &&
+           !followup_rekeys(c->sa, XCHG_REKEY_CHILD, c->id);
 }
 
 static bool wants_making(const struct ike_child *c)
@@ -432,7 +427,8 @@ static bool wants_making(const struct ike_child *c)
 static bool run_one(struct ike_isa *sa)
 {
     const int64_t now = sa->ike->now_ns;
-    const bool peer_rekeys = sa->in && sa->in->kind == XCHG_REKEY_IKE;
+    const bool peer_rekeys =
+        (sa->in && sa->in->kind == XCHG_REKEY_IKE) || followup_rekeys(sa, XCHG_REKEY_IKE, 0);
     struct ike_child *c;
     if (sa->v1)
         return v1_run_one(sa);
@@ -448,10 +444,10 @@ static bool run_one(struct ike_isa *sa)
         begin(sa, XCHG_MOBIKE, NULL);
     } else if ((c = first_child(sa, wants_delete))) {
         begin(sa, XCHG_DELETE_CHILD, c);
-    } else if (sa->want_rekey && !sa->in) {
+    } else if (sa->want_rekey && !sa->in && !sa->aside) {
         begin(sa, XCHG_REKEY_IKE, NULL);
     } else if (sa->want_rekey) {
-        return false; /* as soon as the peer's request is answered */
+        return false; /* as soon as what the peer began is at its end */
     } else if ((c = first_child(sa, wants_rekey))) {
         begin(sa, XCHG_REKEY_CHILD, c);
     } else if ((c = first_child(sa, wants_making))) {
@@ -526,6 +522,7 @@ static int64_t deadline(const struct ike_isa *sa)
         at = min_ns(at, sa->win.tx_due_ns);
     if (sa->state == ISA_SETUP && sa->out && sa->out->setup && sa->out->setup->hint_ns)
         at = min_ns(at, sa->out->setup->hint_ns);
+    at = min_ns(at, followup_ns(sa));
     at = min_ns(at, min_ns(sa->rekey_ns, min_ns(sa->expire_ns, sa->reauth_ns)));
     at = min_ns(at, min_ns(liveness_ns(sa), min_ns(keepalive_ns(sa), wishes_ns(sa))));
     for (const struct ike_child *c = sa->children; c; c = c->next)
@@ -619,7 +616,7 @@ void isa_due(struct ike_isa *sa)
     }
     if (sa->reauth_ns <= now) {
         sa->reauth_ns = INT64_MAX;
-        sa->want_reauth = true;
+        sa->want_reauth = sa->conn->want_reauth = true;
         conn_touch(sa->conn);
     }
     if (liveness_ns(sa) <= now)
@@ -631,6 +628,7 @@ void isa_due(struct ike_isa *sa)
         sa->sent_ns = now;
     }
     children_due(sa);
+    followup_due(sa);
 }
 
 void isa_touch(struct ike_isa *sa)
@@ -656,6 +654,8 @@ void isas_settle(struct sl_ike *ike)
         if (sa->state == ISA_CLOSED) {
             xchg_free(sa->out);
             xchg_free(sa->in);
+            while (sa->aside)
+                xchg_free(sa->aside);
         }
         isa_run(sa);
         if (sa->conn && !sa->touched)

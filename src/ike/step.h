@@ -36,6 +36,11 @@ enum ike_state {
     C_SENT,
     C_WAIT_SHARED,
     C_WAIT_SHARED_IKE,
+    /* IKE_FOLLOWUP_KE */
+    F_WAIT_KE,
+    F_SENT,
+    F_WAIT_SHARED,
+    F_ASIDE,
     /* INFORMATIONAL */
     D_SENT,
     X_DONE, /* over; the engine frees the exchange */

@@ -1,6 +1,8 @@
 /* What both mappings do alike once the key is known. */
 #include "src/import/model.h"
 
+#include "sealane/config.h"
+
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -141,6 +143,64 @@ void imp_selectors(struct imp_model *m, struct imp_child *k, struct imp_list *ou
     if (!out->n)
         k->left_out = imp_printf(m->x, "no selector of %s is left: write the prefix that is meant",
                                  from ? from->name : "one side (default: its own address)");
+}
+
+/* ---- inner addresses ------------------------------------------------------------------------------------- */
+struct imp_pool *imp_pool_new(struct imp_model *m, struct imp_notes *notes, const char *origin,
+                              struct imp_key *addresses, const char *dns)
+{
+    struct imp_list parts = { 0 }, servers = { 0 };
+    SL_AUTO_BUF probe = { 0 };
+    SL_AUTO(sl_config) *config = NULL;
+    struct imp_pool *p = imp_alloc(m->x, sizeof(*p));
+    imp_split(m->x, &parts, addresses->value, ", ");
+    imp_split(m->x, &servers, dns, ", ");
+    bool fits = sl_buf_put_str(&probe, "pool p { addresses = {");
+    for (size_t i = 0; i < parts.n && i < 16; i++) {
+        const char *why,
+            *range = strchr(parts.v[i], '-') ? parts.v[i] : imp_selector(m, parts.v[i], NULL, &why);
+        bool plain = range && !strpbrk(range, "\"\\[\n$");
+        if (plain)
+            imp_add(m->x, &p->addresses, range);
+        fits = fits && plain && sl_buf_printf(&probe, "%s\"%s\"", i ? ", " : " ", range);
+    }
+    for (size_t i = 0; i < servers.n && p->dns.n < 8; i++)
+        if (imp_is_address(servers.v[i]))
+            imp_add(m->x, &p->dns, servers.v[i]);
+    fits = fits && sl_buf_put_str(&probe, " } }\n") &&
+           sl_config_parse(&config, sl_buf_bytes(&probe), "probe", NULL, NULL) == SL_OK;
+    if (!fits) {
+        imp_note_key(m, notes, addresses,
+                     "not addresses of a pool that sealane takes; see pool in "
+                     "sealane.conf(5)");
+        return NULL;
+    }
+    p->origin = origin;
+    p->name = imp_name(m, IMP_POOL, origin);
+    struct imp_pool **end = &m->pools;
+    while (*end)
+        end = &(*end)->next;
+    if (!m->x->oom)
+        *end = p;
+    return p;
+}
+
+void imp_virtual_ip(struct imp_model *m, struct imp_conn *c, struct imp_key *from)
+{
+    struct imp_list parts = { 0 };
+    imp_split(m->x, &parts, from->value, ", ");
+    for (size_t i = 0; i < parts.n && c->virtual_ip.n < 2; i++) {
+        const char *v = parts.v[i];
+        v = strcmp(v, "%config") == 0 || strcmp(v, "%config4") == 0 ? "0.0.0.0"
+            : strcmp(v, "%config6") == 0                            ? "::"
+                                                                    : v;
+        const char *line = imp_printf(m->x, "virtual_ip = { \"%.60s\" }", v);
+        if (!strpbrk(v, "\"\\\n$") && imp_takes(line, ""))
+            imp_add(m->x, &c->virtual_ip, v);
+        else
+            imp_note(m, &c->notes, from->at, "%s = %.60s: sealane does not take %.60s", from->name,
+                     from->value, v);
+    }
 }
 
 /* ---- trust ---------------------------------------------------------------------------------------------- */

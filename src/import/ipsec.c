@@ -259,17 +259,14 @@ static void child(const struct conf *f, const char *name, const char *ours, cons
     const char *type = imp_value(f->s, "type"), *action = imp_value(f->s, "auto");
     bool pass = strcmp(type, "passthrough") == 0 || strcmp(type, "pass") == 0,
          drop = strcmp(type, "drop") == 0 || strcmp(type, "reject") == 0;
-    const char *our_address = imp_is_address(c->local) ? c->local : NULL,
-               *their_address = imp_is_address(c->remote) ? c->remote : NULL;
     struct imp_key *our_key = end_key(f, f->us, "subnet"),
                    *their_key = end_key(f, f->them, "subnet");
     if (!our_key)
         our_key = end_key(f, f->us, "subnets");
     if (!their_key)
         their_key = end_key(f, f->them, "subnets");
-    selectors(f, k, &k->local_ts, f->us, ours, pass || drop ? "0.0.0.0/0" : our_address, our_key);
-    selectors(f, k, &k->remote_ts, f->them, theirs, pass || drop ? "0.0.0.0/0" : their_address,
-              their_key);
+    selectors(f, k, &k->local_ts, f->us, ours, pass || drop ? "0.0.0.0/0" : NULL, our_key);
+    selectors(f, k, &k->remote_ts, f->them, theirs, pass || drop ? "0.0.0.0/0" : NULL, their_key);
     if (pass || drop) {
         if (!k->left_out)
             imp_shunts(m, k, name, pass ? "bypass" : "drop");
@@ -400,6 +397,28 @@ static void ike_values(const struct conf *f)
             imp_note_key(m, &c->notes, key, imp_gap("aggressive"));
 }
 
+static void inner_addresses(const struct conf *f)
+{
+    struct imp_key *source = end_key(f, f->them, "sourceip"), *ours = end_key(f, f->us, "sourceip"),
+                   *dns = end_key(f, f->them, "dns");
+    if (!source)
+        source = end_key(f, f->them, "addresspool");
+    if (!dns)
+        dns = imp_key(f->s, "modecfgdns");
+    struct imp_pool *p = NULL;
+    if (source && *source->value == '%')
+        imp_note_key(f->m, &f->c->notes, source,
+                     "addresses from elsewhere; see pool in sealane.conf(5)");
+    else if (source)
+        p = imp_pool_new(f->m, &f->c->notes, f->c->origin, source, dns ? dns->value : "");
+    if (p)
+        imp_add(f->m->x, &f->c->pools, p->name);
+    if (ours && *ours->value == '%')
+        imp_virtual_ip(f->m, f->c, ours);
+    else if (ours)
+        imp_note_key(f->m, &f->c->notes, ours, imp_gap("leftsourceip"));
+}
+
 /* The group of rekeying: libreswan uses forward secrecy unless pfs = no, by default in the IKE group. */
 static const char *pfs_group(const struct conf *f)
 {
@@ -437,6 +456,8 @@ static void conn(struct imp_model *m, struct imp_section *s, bool libreswan)
         f.c->left_out = "it is a policy without protection, which became shunt sections";
     else
         authentication(&f);
+    if (!shunt)
+        inner_addresses(&f);
     children(&f, pfs_group(&f));
     if (!f.c->left_out)
         imp_leftover(m, &f.c->notes, s, false);

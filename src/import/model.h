@@ -59,9 +59,15 @@ struct imp_conn {
     const char *id_local, *id_remote; /* NULL: any */
     struct imp_list rule_id, rule_subject;
     const char *refuse; /* why its rule refuses; NULL: it accepts */
-    struct imp_list ike;
+    struct imp_list ike, pools, virtual_ip;
     struct imp_set *sets;
     struct imp_child *children;
+    struct imp_notes notes;
+};
+struct imp_pool {
+    struct imp_pool *next;
+    const char *origin, *name;
+    struct imp_list addresses, dns;
     struct imp_notes notes;
 };
 struct imp_shunt {
@@ -76,10 +82,11 @@ struct imp_model {
     struct imp_trust *trusts;
     struct imp_psk *psks;
     struct imp_shunt *shunts;
+    struct imp_pool *pools;
     struct imp_notes notes;   /* of the file as a whole */
-    struct imp_list names[5]; /* in use; by enum imp_kind */
+    struct imp_list names[6]; /* in use; by enum imp_kind */
 };
-enum imp_kind { IMP_CONN, IMP_IDENTITY, IMP_TRUST, IMP_PSK, IMP_SHUNT };
+enum imp_kind { IMP_CONN, IMP_IDENTITY, IMP_TRUST, IMP_PSK, IMP_SHUNT, IMP_POOL };
 
 /* ---- model.c ---------------------------------------------------------------------------------------- */
 void imp_note(struct imp_model *m, struct imp_notes *to, struct imp_at at, const char *fmt, ...)
@@ -105,6 +112,12 @@ const char *imp_key_file(struct imp_model *m, struct imp_notes *notes, const cha
                          const char *const *patterns, size_t n, struct imp_at at);
 /* Whether sealane takes this text inside a connection, or inside its child. */
 bool imp_takes(const char *in_connection, const char *in_child);
+/* A pool of these addresses and DNS servers, in either project's spelling; NULL when sealane would not
+ * take it, which becomes a comment. */
+struct imp_pool *imp_pool_new(struct imp_model *m, struct imp_notes *notes, const char *origin,
+                              struct imp_key *addresses, const char *dns);
+/* "0.0.0.0", "::", %config or addresses: what to ask the peer for. */
+void imp_virtual_ip(struct imp_model *m, struct imp_conn *c, struct imp_key *from);
 /* Keys nobody asked for become comments. */
 void imp_leftover(struct imp_model *m, struct imp_notes *to, struct imp_section *s, bool secret);
 

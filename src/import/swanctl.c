@@ -209,8 +209,7 @@ static void child(struct imp_model *m, struct imp_conn *c, struct imp_section *s
     struct imp_key *key, *local = imp_key(s, "local_ts"), *remote = imp_key(s, "remote_ts");
     const char *mode = imp_value(s, "mode"), *action = imp_value(s, "start_action");
     bool pass = strcmp(mode, "pass") == 0, drop = strcmp(mode, "drop") == 0;
-    const char *ours = imp_is_address(c->local) ? c->local : NULL,
-               *theirs = imp_is_address(c->remote) ? c->remote : NULL;
+    const char *ours = NULL, *theirs = NULL;
     if (pass || drop) { /* "dynamic" is every address there */
         ours = theirs = "0.0.0.0/0";
     }
@@ -305,6 +304,26 @@ static void ike_values(struct imp_model *m, struct imp_conn *c, struct imp_secti
         imp_note_key(m, &c->notes, key, imp_gap("aggressive"));
 }
 
+static void inner_addresses(struct imp_model *m, struct imp_conn *c, struct imp_section *s)
+{
+    struct imp_key *key = imp_key(s, "pools"), *vips = imp_key(s, "vips");
+    struct imp_list names = { 0 };
+    if (key)
+        imp_split(m->x, &names, key->value, ", ");
+    for (size_t i = 0; i < names.n; i++) {
+        const char *name = NULL;
+        for (const struct imp_pool *p = m->pools; p && !name; p = p->next)
+            name = strcmp(p->origin, names.v[i]) == 0 ? p->name : NULL;
+        if (name)
+            imp_add(m->x, &c->pools, name);
+        else
+            imp_note(m, &c->notes, key->at, "pools: %.60s is no pool of addresses in this file",
+                     names.v[i]);
+    }
+    if (vips)
+        imp_virtual_ip(m, c, vips);
+}
+
 static void connection(struct imp_model *m, struct imp_section *s)
 {
     struct imp_conn *c = imp_conn_new(m, s->name, s->at);
@@ -320,6 +339,7 @@ static void connection(struct imp_model *m, struct imp_section *s)
     else
         authentication(m, c, s);
     ike_values(m, c, s);
+    inner_addresses(m, c, s);
     for (struct imp_section *k = children ? children->subs : NULL; k; k = k->next)
         child(m, c, k);
     if (children)
@@ -376,15 +396,18 @@ enum sl_rc imp_swanctl_map(struct imp_model *m)
                        *all = imp_section_find(m->x->root, "secrets"),
                        *cas = imp_section_find(m->x->root, "authorities"),
                        *pools = imp_section_find(m->x->root, "pools");
+    for (struct imp_section *s = pools ? pools->subs : NULL; s; s = s->next) {
+        struct imp_key *addresses = imp_key(s, "addrs");
+        if (addresses)
+            (void)imp_pool_new(m, &m->notes, s->name, addresses, imp_value(s, "dns"));
+        imp_leftover(m, &m->notes, s, false);
+    }
     for (struct imp_section *s = conns ? conns->subs : NULL; s; s = s->next)
         connection(m, s);
     if (all)
         secrets(m, all);
     if (cas)
         authorities(m, cas);
-    for (struct imp_section *s = pools ? pools->subs : NULL; s; s = s->next)
-        imp_note(m, &m->notes, s->at, "pools.%.60s (%.100s): %s", s->name, imp_value(s, "addrs"),
-                 imp_gap("pools"));
     imp_leftover(m, &m->notes, m->x->root, true);
     if (!conns)
         imp_note(m, &m->notes, (struct imp_at){ m->x->ask->file, 1 },

@@ -363,6 +363,12 @@ const char *imp_selector(struct imp_model *m, const char *text, const char *dyna
     }
     const char *net = copy;
     if (strncmp(copy, "dynamic", 7) == 0 || strcmp(copy, "%dynamic") == 0) {
+        /* sealane knows the word too; where nothing is negotiated, dynamic says what it stands for */
+        const char *own = imp_printf(m->x, "dynamic%s", proto);
+        if (!dynamic &&
+            imp_takes(
+                "", imp_printf(m->x, "} child p { local_ts = \"%s\" remote_ts = \"%s\"", own, own)))
+            return own;
         if (!dynamic) {
             *why =
                 "\"dynamic\" stands for an address that only the exchange tells; write the prefix "

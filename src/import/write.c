@@ -175,10 +175,23 @@ static void connection(struct writer *w, const struct imp_conn *c)
     if (c->id_remote)
         key(w, "    ", "id_remote", c->id_remote);
     list(w, "    ", "ike", &c->ike);
+    list(w, "    ", "pools", &c->pools);
+    list(w, "    ", "virtual_ip", &c->virtual_ip);
     sets(w, "    ", c->sets);
     for (const struct imp_child *k = c->children; k; k = k->next)
         child(w, k);
     put(w, "}\n\n");
+}
+
+static void pools(struct writer *w)
+{
+    for (const struct imp_pool *p = w->m->pools; p; p = p->next) {
+        comments(w, "", &p->notes);
+        put(w, "pool %s {\n", p->name);
+        list(w, "    ", "addresses", &p->addresses);
+        list(w, "    ", "dns", &p->dns);
+        put(w, "}\n\n");
+    }
 }
 
 static void shunt(struct writer *w, const struct imp_shunt *s)
@@ -225,6 +238,8 @@ static void check(struct writer *w, struct imp_conn *c)
         trust(&probe, c->trust);
     if (c->psk)
         psk(&probe, c->psk);
+    if (c->pools.n)
+        pools(&probe);
     rule(&probe, c);
     connection(&probe, c);
     w->bad = w->bad || probe.bad;
@@ -290,6 +305,7 @@ enum sl_rc imp_write(struct sl_buf *out, struct sl_import_sum *sum, struct imp_m
     for (const struct imp_psk *p = m->psks; p; p = p->next)
         if (USED(m, psk, p))
             psk(&w, p);
+    pools(&w);
     for (const struct imp_conn *c = m->conns; c; c = c->next) {
         if (c->left_out) {
             left_out(&w, c);

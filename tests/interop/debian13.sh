@@ -1,11 +1,14 @@
 # shellcheck shell=bash
-# Sourced by the interop tests that want strongSwan 6.0: a Debian 13 in a temporary folder, removed on exit.
+# Sourced by the interop tests that want strongSwan 6.0: a Debian 13 in a temporary folder, removed on exit;
+# with suite=NAME another Debian.
 # The mirror is the one that this machine's apt uses. SL_DEBIAN13=FOLDER: use one that is there already, and
 # leave it.
 #
 #   debian13 PACKAGE...          makes $root
 #   debian13_program NAME PATH   makes $root/NAME, which runs PATH with the folder's /usr over /usr, in a mount
 #                                namespace of its own
+#   debian13_libcrypto NAME PATH makes $root/NAME, which runs our program PATH with the folder's libcrypto, and
+#                                what that needs, over ours
 [ "$(id -u)" = 0 ] || { echo "root is needed for debootstrap" >&2; exit 1; }
 debian13_cleanup() {
     local at
@@ -27,13 +30,28 @@ debian13() {
     chmod 755 "$root"
     mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' | grep -v security | sort -u | head -1)
     include=$(IFS=,; echo "$*")
-    debootstrap --variant=minbase --include="$include" trixie "$root" "$mirror" >"$root.log" 2>&1 ||
+    debootstrap --variant=minbase --include="$include" "${suite:-trixie}" "$root" "$mirror" >"$root.log" 2>&1 ||
         { tail -20 "$root.log" >&2; echo "debootstrap failed" >&2; exit 1; }
 }
 debian13_program() {
     cat >"$root/$1" <<WRAPPER
 #!/bin/sh
 exec unshare -m sh -c 'mount --bind "$root/usr" /usr && exec $2 "\$@"' $1 "\$@"
+WRAPPER
+    chmod 755 "$root/$1"
+}
+debian13_libcrypto() {
+    local lib
+    lib=/usr/lib/$(gcc -print-multiarch)
+    mkdir -p "$root/only"
+    cat >"$root/$1" <<WRAPPER
+#!/bin/sh
+exec unshare -m sh -c 'mount -t tmpfs tmpfs "$root/only" &&
+    for f in libcrypto.so.3 libssl.so.3 libz.so.1 libzstd.so.1 libc.so.6 ld-linux-x86-64.so.2 libm.so.6 \
+        libresolv.so.2 libpthread.so.0 libdl.so.2 librt.so.1; do
+        cp -L "$root$lib/\$f" "$root/only/" || exit 1
+    done &&
+    mount -t overlay overlay -o "lowerdir=$root/only:$lib" $lib && exec $2 "\$@"' $1 "\$@"
 WRAPPER
     chmod 755 "$root/$1"
 }

@@ -154,6 +154,9 @@ START_TEST(swanctl_peers_psks_and_shunts)
     SL_AUTO(sl_config) *c = sample(SL_IMPORT_SWANCTL, "site.swanctl.conf");
     const struct sl_conf_connection *rw = conn(c, "roadwarriors"), *old = conn(c, "ikev1-old");
     ck_assert(sl_addr_is_any(&rw->remote.addr));
+    ck_assert_str_eq(rw->pools.v[0], "rw");
+    ck_assert_str_eq(c->pool[0].addresses.v[0], "10.9.0.0/24");
+    ck_assert_str_eq(c->pool[0].dns.v[0], "10.1.0.53");
     ck_assert_uint_eq(rw->remote_prefixes.n, 3);
     ck_assert_str_eq(rw->remote_prefixes.v[1], "198.51.100.16/31"); /* the range as prefixes */
     ck_assert_str_eq(rw->remote_prefixes.v[2], "198.51.100.18/32");
@@ -328,7 +331,8 @@ START_TEST(libreswan_ipsec_conf_is_taken_over)
     ck_assert(sl_addr_is_any(&k->local.addr) && sl_addr_is_any(&k->remote.addr));
     has("a certificate of the NSS database");
     has("it authenticates by raw public keys");
-    has("rightaddresspool = 10.8.0.10-10.8.0.99: ");
+    ck_assert_uint_eq(k->pools.n, 1);
+    ck_assert_str_eq(c->pool[0].addresses.v[0], "10.8.0.10-10.8.0.99");
 }
 END_TEST
 

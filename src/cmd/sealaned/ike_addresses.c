@@ -28,6 +28,9 @@ struct ike_addresses {
     uint32_t asked; /* sequence number of the dump that is under way */
     struct sl_addr v[ADDRESSES_MAX];
     size_t n;
+    struct sl_addr told[ADDRESSES_MAX]; /* what the last call of changed said */
+    size_t told_n;
+    bool told_any, routes; /* routes: a default route has changed since */
     _Alignas(struct nlmsghdr) uint8_t buf[MESSAGE_MAX];
 };
 
@@ -99,6 +102,26 @@ static void take(struct ike_addresses *a, const struct nlmsghdr *h)
     a->v[a->n++] = *ours;
 }
 
+static bool same(const struct ike_addresses *a)
+{
+    bool same = a->told_any && a->n == a->told_n;
+    for (size_t i = 0; same && i < a->n; i++)
+        same = sl_addr_eq(&a->v[i], &a->told[i]);
+    return same;
+}
+
+/* Most notifications are of lifetimes that routers renew, and of link-local addresses. */
+static void tell(struct ike_addresses *a)
+{
+    if (same(a) && !a->routes)
+        return;
+    memcpy(a->told, a->v, sizeof(a->told));
+    a->told_n = a->n;
+    a->told_any = true;
+    a->routes = false;
+    a->changed(a->ctx, a->v, a->n);
+}
+
 static void message(struct ike_addresses *a, const struct nlmsghdr *h)
 {
     const bool answer = h->nlmsg_seq == a->asked && h->nlmsg_pid;
@@ -117,13 +140,15 @@ static void message(struct ike_addresses *a, const struct nlmsghdr *h)
         /* Ways into our tunnels come and go with their SAs; the way to the world is another matter. */
         const struct rtmsg *r = mnl_nlmsg_get_payload(h);
         if (mnl_nlmsg_get_payload_len(h) >= sizeof(*r) && !r->rtm_dst_len &&
-            r->rtm_table == RT_TABLE_MAIN)
+            r->rtm_table == RT_TABLE_MAIN) {
+            a->routes = true;
             soon(a);
+        }
         break;
     }
     case NLMSG_DONE:
         if (answer)
-            a->changed(a->ctx, a->v, a->n);
+            tell(a);
         break;
     case NLMSG_ERROR:
     case NLMSG_OVERRUN:

@@ -221,7 +221,7 @@ static void list_ike(void *ctx, const struct sl_ike_sa_info *i)
         const struct ike_transform t = { .type = IKE_T_PRF, .id = (uint16_t)i->prf };
         json_object_set_new(o, "suite", json_string(sl_suite_text(suite, &i->suite)));
         json_object_set_new(o, "prf", json_string(ike_transform_text(prf, &t)));
-        json_object_set_new(o, "ke", json_string(sl_ke_text(i->ke)));
+        json_object_set_new(o, "ke", json_string(i->ke_text));
     }
     json_object_set_new(o, "natt", json_boolean(i->natt));
     json_object_set_new(o, "mobike", json_boolean(i->mobike));

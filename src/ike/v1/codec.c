@@ -117,10 +117,10 @@ enum sl_rc v1_payloads_check(const struct ike_payloads *list, uint32_t need, uin
                            v1_payload_text(name, type));
         seen |= bit;
     }
-    for (uint8_t type = 1; type <= V1_P_NAT_OA; type++)
+    for (unsigned type = 1; type <= V1_P_NAT_OA; type++)
         if (need & ~seen & V1_BIT(type))
             return SL_FAIL(err, SL_IKE_MALFORMED, "%s lacks the payload %s", what,
-                           v1_payload_text(name, type));
+                           v1_payload_text(name, (uint8_t)type));
     return SL_OK;
 }
 

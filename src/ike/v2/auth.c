@@ -5,6 +5,8 @@
  *                                    <--  IDr, [CERT]*, AUTH, SAr2, TSi, TSr
  *                                    <--  IDr, [CERT]*, AUTH, N(error)    SA is up, its child is not
  *                                    <--  N(AUTHENTICATION_FAILED)
+ *   IDi, [CERT]*, AUTH, and no child (childless.c)  -->
+ *                                    <--  IDr, [CERT]*, AUTH, [N(AUTH_LIFETIME)]
  *
  * CERT also carries OCSP responses of the certificates, where CERTREQ asks for them (RFC 4806).
  * Who the peer is, and whether it may in, is decided elsewhere: this file asks (ASK_DECISION) with
@@ -318,7 +320,9 @@ static enum sl_rc request_out(struct ike_xchg *x, struct sl_err *err)
         ike_put_id(&c, IKE_P_IDr, &conf->id_remote);
     ike_put_auth(&c, x->setup->auth.method, sl_buf_bytes(&x->setup->ours_sig));
     put_cfg_request(&c, sa);
-    SL_TRY(offer_child(x, &c, err));
+    SL_TRY(childless_choose(x, err));
+    if (!x->setup->childless)
+        SL_TRY(offer_child(x, &c, err));
     SL_TRY(xchg_request(x, IKE_AUTH, &c, &buf, err));
     x->sent_state = I_AUTH_SENT;
     return SL_OK;
@@ -339,6 +343,7 @@ static enum sl_rc response_in(struct ike_xchg *x, struct sl_err *err)
     if (!method_fits(conf, claim.method))
         return wrong_method(conf, claim.method, err);
     mobike_take(x);
+    lifetime_take(sa, &x->list);
     return ask_decision(x, &claim, err);
 }
 
@@ -384,6 +389,10 @@ static void finish_child(struct ike_xchg *x)
     struct ike_child *c = child_find(sa, x->old_child);
     if (!c)
         return;
+    if (x->setup->childless) {
+        childless_up(x, c);
+        return;
+    }
     if (!ike_payloads_find(&x->list, IKE_P_SA)) {
         child_refused(x, c);
         return;
@@ -564,6 +573,7 @@ static enum sl_rc request_in(struct ike_xchg *x, struct sl_err *err)
         return SL_FAIL(err, SL_IKE_MALFORMED, "IDr payload is malformed (RFC 7296 3.5)");
     SL_TRY(read_auth(x, &claim, scratch, err));
     SL_TRY(choose_connection(x, p ? &idr : NULL, claim.method, err));
+    SL_TRY(childless_check(x, err));
     if (p && (sa->conn->conf->id_local.type == SL_ID_NONE))
         sa->id_local = idr;
     else
@@ -592,10 +602,17 @@ static enum sl_rc decided(struct ike_xchg *x, struct sl_err *err)
 static enum sl_rc answer_child(struct ike_xchg *x, struct ike_wr *c, struct sl_err *why)
 {
     struct ike_isa *sa = x->sa;
+    const bool childless = !ike_payloads_find(&x->list, IKE_P_SA);
     struct ike_child *child = child_new(sa, "");
     if (!child)
         return SL_FAIL_MEM(why);
     enum sl_rc rc = cfg_failure(sa, why);
+    if (rc == SL_OK && childless) {
+        child_free(child);
+        return SL_OK;
+    }
+    if (rc == SL_OK)
+        rc = childless_forced(sa, why);
     if (rc == SL_OK)
         rc = child_select(x, child, NULL, false, why);
     if (rc != SL_OK) {
@@ -634,6 +651,7 @@ static enum sl_rc response_out(struct ike_xchg *x, struct sl_err *err)
     ike_put_auth(&c, x->setup->auth.method, sl_buf_bytes(&x->setup->ours_sig));
     put_cfg_reply(&c, x);
     mobike_accept(&c, sa);
+    lifetime_announce(&c, sa);
     SL_TRY(answer_child(x, &c, &no_child));
     struct ike_datagrams d = { 0 };
     SL_TRY(xchg_seal_response(x, IKE_AUTH, &c, &buf, &d, err));
@@ -651,7 +669,7 @@ static enum sl_rc response_out(struct ike_xchg *x, struct sl_err *err)
     isa_up(sa, x->setup->initial_contact);
     if (child)
         child_told(child);
-    else
+    else if (no_child.rc != SL_OK)
         child_failed(sa, "", no_child.rc, sl_err_text(&no_child));
     xchg_send_response(x, &d);
     return SL_OK;
@@ -671,6 +689,13 @@ static void responder_fail(struct ike_xchg *x, enum sl_rc rc, const struct sl_er
 }
 
 static const struct ike_step responder[] = {
+    { .from = R_INIT_DONE,
+      .on = REQUEST(IKE_AUTH),
+      .need = P(IDi) | P(AUTH),
+      .may = P(CERT) | P(CERTREQ) | P(IDr) | P(CP),
+      .run = request_in,
+      .to = R_WAIT_DECISION,
+      .story = "peer's identity is being decided; it wants no child yet" },
     { .from = R_INIT_DONE,
       .on = REQUEST(IKE_AUTH),
       .need = P(IDi) | P(AUTH) | P(SA) | P(TSi) | P(TSr),

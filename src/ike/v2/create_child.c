@@ -6,6 +6,9 @@
  *   SA, Ni, KEi                            --> <--  SA, Nr, KEr                  the IKE SA's successor
  *                                              <--  N(error)
  *
+ * With additional key exchanges the response also has N(ADDITIONAL_KEY_EXCHANGE), and what was
+ * negotiated comes into being at the end of a series of IKE_FOLLOWUP_KE (followup.c).
+ *
  * Both sides may begin the rekey of the same SA at once. Each then answers the other, so there are
  * two successors; the one made with the lowest of the four nonces is given up by the side that began
  * it, and the other side deletes the old SA (2.8.1, 2.8.2). A request that meets something else under
@@ -50,165 +53,6 @@ static void spi_bytes(uint8_t out[4], uint32_t spi)
 {
     for (int i = 0; i < 4; i++)
         out[i] = (uint8_t)(spi >> (24 - 8 * i));
-}
-
-static bool read_spi(const struct sl_bytes spi, uint32_t *out)
-{
-    struct sl_rd r = sl_rd(spi);
-    *out = sl_rd_u32(&r);
-    return sl_rd_done(&r) && *out > 255; /* RFC 4303 2.1 */
-}
-
-/* ---- what is negotiated, shared with IKE_AUTH -------------------------------------------------- */
-
-static enum sl_rc read_selectors(const struct ike_xchg *x, struct sl_ts tsi[SL_TS_MAX],
-                                 size_t *tsi_n, struct sl_ts tsr[SL_TS_MAX], size_t *tsr_n,
-                                 struct sl_err *err)
-{
-    SL_TRY(ike_ts_read(tsi, tsi_n, NULL, ike_payloads_find(&x->list, IKE_P_TSi)->body, err));
-    return ike_ts_read(tsr, tsr_n, NULL, ike_payloads_find(&x->list, IKE_P_TSr)->body, err);
-}
-
-static enum sl_rc no_additional(const struct ike_xchg *x, struct sl_err *err)
-{
-    if (!ike_addke_n(&x->choice.add))
-        return SL_OK;
-    return SL_FAIL(
-        err, SL_IKE_NO_PROPOSAL,
-        "additional key exchanges in CREATE_CHILD_SA (RFC 9370 2.2.4) are not supported");
-}
-
-static enum sl_rc settle(struct ike_xchg *x, struct ike_child *c, struct sl_err *err)
-{
-    if (!read_spi(x->choice.spi, &c->spi_out))
-        return SL_FAIL(err, SL_IKE_MALFORMED, "ESP proposal has no SPI above 255 (RFC 4303 2.1)");
-    c->suite = x->choice.suite;
-    c->esn = x->choice.esn;
-    c->ke = x->choice.ke;
-    return no_additional(x, err);
-}
-
-/* One configured child against the request: selectors, then proposal. */
-static enum sl_rc try_child(struct ike_xchg *x, const struct ike_sa *offer,
-                            const struct sl_conf_child *conf, struct ike_ts_fit *i,
-                            struct ike_ts_fit *r, bool with_ke, struct sl_err *err)
-{
-    struct sl_ts tsi[SL_TS_MAX], tsr[SL_TS_MAX], allowed[SL_TS_MAX], ours[SL_TS_MAX];
-    size_t tsi_n, tsr_n, allowed_n, ours_n;
-    SL_TRY(read_selectors(x, tsi, &tsi_n, tsr, &tsr_n, err));
-    SL_TRY(child_allowed(x->sa, conf, allowed, &allowed_n, err));
-    SL_TRY(vip_selectors(x->sa, conf->local_ts, conf->local_ts_n, true, false, ours, &ours_n, err));
-    ike_ts_narrow(i, tsi, tsi_n, allowed, allowed_n);
-    ike_ts_narrow(r, tsr, tsr_n, ours, ours_n);
-    if (!i->n || !r->n) {
-        char a[200], b[200];
-        return SL_FAIL(err, SL_IKE_TS_UNACCEPTABLE,
-                       "child %s: peer offers %s === %s, of which the configuration and its grant "
-                       "allow nothing (RFC 7296 2.9)",
-                       conf->name, ike_ts_list_text(a, sizeof(a), tsi, tsi_n),
-                       ike_ts_list_text(b, sizeof(b), tsr, tsr_n));
-    }
-    return ike_sa_select_esp(&x->choice, offer, conf->esp, conf->esp_n, with_ke, conf->esn,
-                             IKE_PREFER_PEER, err);
-}
-
-enum sl_rc child_select(struct ike_xchg *x, struct ike_child *c, const struct sl_conf_child *conf,
-                        bool with_ke, struct sl_err *err)
-{
-    const struct sl_conf_connection *conn = x->sa->conn->conf;
-    const struct sl_conf_child *best = NULL;
-    struct ike_ts_fit fit_i, fit_r;
-    struct sl_err first = { 0 };
-    struct ike_sa offer;
-    int best_fit = -1;
-    SL_TRY(ike_sa_read(&offer, ike_payloads_find(&x->list, IKE_P_SA)->body, err));
-    for (size_t i = 0; i < conn->child_n; i++) {
-        struct sl_err e = { 0 };
-        if (conf && conf != &conn->child[i])
-            continue;
-        if (try_child(x, &offer, &conn->child[i], &fit_i, &fit_r, with_ke, &e) != SL_OK) {
-            if (!first.rc)
-                first = e;
-            continue;
-        }
-        /* Prefer a child that holds the peer's own packet, then one that need not be narrowed. */
-        const int fit = 4 * (fit_i.first && fit_r.first) + fit_i.whole + fit_r.whole;
-        if (fit > best_fit) {
-            best_fit = fit;
-            best = &conn->child[i];
-        }
-    }
-    if (!best) {
-        *err = first;
-        return first.rc ? first.rc
-                        : SL_FAIL(err, SL_IKE_TS_UNACCEPTABLE, "connection %s has no child for it",
-                                  x->sa->conn->name);
-    }
-    SL_TRY(try_child(x, &offer, best, &fit_i, &fit_r, with_ke, err));
-    SL_TRY(settle(x, c, err));
-    snprintf(c->name, sizeof(c->name), "%s", best->name);
-    if (!selectors_set(&c->remote, fit_i.ts, fit_i.n) ||
-        !selectors_set(&c->local, fit_r.ts, fit_r.n))
-        return SL_FAIL_MEM(err);
-    return SL_OK;
-}
-
-enum sl_rc child_chosen(struct ike_xchg *x, struct ike_child *c, const struct sl_conf_child *conf,
-                        bool with_ke, struct sl_err *err)
-{
-    struct sl_ts tsi[SL_TS_MAX], tsr[SL_TS_MAX], allowed[SL_TS_MAX];
-    size_t tsi_n, tsr_n, allowed_n;
-    struct ike_sa answer;
-    if (!conf)
-        return SL_FAIL(err, SL_CONFIG_REFERENCE, "child %s left the configuration", c->name);
-    if (!ike_payloads_find(&x->list, IKE_P_TSi) || !ike_payloads_find(&x->list, IKE_P_TSr))
-        return SL_FAIL(err, SL_IKE_MALFORMED, "child %s: answer without selectors", c->name);
-    SL_TRY(ike_sa_read(&answer, ike_payloads_find(&x->list, IKE_P_SA)->body, err));
-    SL_TRY(ike_sa_check_esp(&x->choice, &answer, conf->esp, conf->esp_n, with_ke, conf->esn, err));
-    SL_TRY(settle(x, c, err));
-    SL_TRY(read_selectors(x, tsi, &tsi_n, tsr, &tsr_n, err));
-    if (!tsi_n || !tsr_n || !ike_ts_within(tsi, tsi_n, x->offer_i.v, x->offer_i.n) ||
-        !ike_ts_within(tsr, tsr_n, x->offer_r.v, x->offer_r.n))
-        return SL_FAIL(err, SL_IKE_TS_UNACCEPTABLE,
-                       "child %s: peer's selectors are not within those offered (RFC 7296 2.9)",
-                       c->name);
-    SL_TRY(child_allowed(x->sa, conf, allowed, &allowed_n, err));
-    if (!ike_ts_within(tsr, tsr_n, allowed, allowed_n)) {
-        char has[200], may[200];
-        return SL_FAIL(err, SL_POLICY_TS, "child %s: peer's selectors %s; policy grants %s",
-                       c->name, ike_ts_list_text(has, sizeof(has), tsr, tsr_n),
-                       ike_ts_list_text(may, sizeof(may), allowed, allowed_n));
-    }
-    SL_TRY(vip_selectors(x->sa, conf->local_ts, conf->local_ts_n, true, false, allowed, &allowed_n,
-                         err));
-    if (!ike_ts_within(tsi, tsi_n, allowed, allowed_n)) {
-        char has[200], may[200];
-        return SL_FAIL(err, SL_IKE_TS_UNACCEPTABLE,
-                       "child %s: peer narrows our side to %s, which is not within %s", c->name,
-                       ike_ts_list_text(has, sizeof(has), tsi, tsi_n),
-                       ike_ts_list_text(may, sizeof(may), allowed, allowed_n));
-    }
-    if (!selectors_set(&c->local, tsi, tsi_n) || !selectors_set(&c->remote, tsr, tsr_n))
-        return SL_FAIL_MEM(err);
-    return SL_OK;
-}
-
-/* The KE payload that goes with what was chosen: none without PFS. False: missing or another group. */
-static bool read_ke(const struct ike_xchg *x, enum sl_ke group, struct ike_ke *ke)
-{
-    const struct ike_payload *p = ike_payloads_find(&x->list, IKE_P_KE);
-    *ke = (struct ike_ke){ 0 };
-    if (group == SL_KE_NONE)
-        return true;
-    return p && ike_ke_read(ke, p->body) && ke->group == (uint16_t)group;
-}
-
-static enum sl_rc read_nonce(const struct ike_xchg *x, struct sl_buf *to, struct sl_err *err)
-{
-    struct sl_bytes nonce;
-    if (!ike_nonce_read(&nonce, ike_payloads_find(&x->list, IKE_P_NONCE)->body))
-        return SL_FAIL(err, SL_IKE_MALFORMED, "nonce is not 16 to 256 bytes (RFC 7296 3.9)");
-    return keep(to, nonce) ? SL_OK : SL_FAIL_MEM(err);
 }
 
 /* ---- initiator, common to children and the IKE SA ---------------------------------------------- */
@@ -271,6 +115,18 @@ static enum sl_rc try_group(struct ike_xchg *x, uint16_t group, struct sl_err *e
     return SL_OK;
 }
 
+/* The peer's value is here: the secret, and then what there is of additional key exchanges. */
+static enum sl_rc ask_shared(struct ike_xchg *x, const struct ike_ke *ke, struct sl_err *err)
+{
+    const bool more = ike_addke_n(&x->choice.add) > 0;
+    if (more)
+        SL_TRY(followup_link(x, err));
+    SL_TRY(xchg_ask_ke(x, ke->data, err));
+    if (more)
+        x->table = &ike_followup_initiator;
+    return SL_OK;
+}
+
 /* ---- initiator: a new child, or a child's successor -------------------------------------------- */
 
 static enum sl_ke first_group(const struct sl_conf_child *conf, enum sl_ke used)
@@ -278,7 +134,7 @@ static enum sl_ke first_group(const struct sl_conf_child *conf, enum sl_ke used)
     if (used != SL_KE_NONE && ike_offers_ke_esp(conf->esp, conf->esp_n, (uint16_t)used))
         return used;
     for (size_t i = 0; i < conf->esp_n; i++)
-        if (conf->esp[i].ke != SL_KE_NONE)
+        if (ike_offers_ke_esp(conf->esp, conf->esp_n, (uint16_t)conf->esp[i].ke))
             return conf->esp[i].ke;
     return SL_KE_NONE;
 }
@@ -291,6 +147,11 @@ static enum sl_rc child_start(struct ike_xchg *x, struct sl_err *err)
     const struct sl_conf_child *conf = child_conf(c);
     if (!conf)
         return SL_FAIL(err, SL_CONFIG_REFERENCE, "child %s left the configuration", c->name);
+    if (ike_first_esp(conf->esp, conf->esp_n) == conf->esp_n)
+        return SL_FAIL(err, SL_UNSUPPORTED,
+                       "child %s: none of its proposals can be used: this libcrypto lacks ML-KEM "
+                       "(OpenSSL 3.5 has it)",
+                       c->name);
     if (x->kind == XCHG_REKEY_CHILD) {
         if (sa->children_n >= IKE_CHILDREN_MAX)
             return SL_FAIL(err, SL_IKE_LIMIT, "%d children are the most", IKE_CHILDREN_MAX);
@@ -368,14 +229,12 @@ static enum sl_rc child_response(struct ike_xchg *x, struct sl_err *err)
     if (!c)
         return SL_FAIL(err, SL_IKE_DELETED, "child was taken down meanwhile");
     SL_TRY(child_chosen(x, c, child_conf(c), true, err));
-    for (size_t i = 0; i < x->early_deletes; i++)
-        c->peer_deleted = c->peer_deleted || x->early_delete[i] == c->spi_out;
-    SL_TRY(read_nonce(x, &x->nr, err));
-    if (!read_ke(x, c->ke, &ke) || (c->ke != SL_KE_NONE && c->ke != x->group))
+    SL_TRY(child_read_nonce(x, &x->nr, err));
+    if (!child_read_ke(x, c->ke, &ke) || (c->ke != SL_KE_NONE && c->ke != x->group))
         return SL_FAIL(err, SL_IKE_INVALID_KE, "KE payload does not fit the group chosen, %s",
                        sl_ke_text(c->ke));
     if (c->ke != SL_KE_NONE)
-        return xchg_ask_ke(x, ke.data, err);
+        return ask_shared(x, &ke, err);
     xchg_ask_nothing(x);
     return SL_OK;
 }
@@ -388,6 +247,8 @@ static enum sl_rc child_finish(struct ike_xchg *x, struct sl_err *err)
         SL_TRY(xchg_take_ke(x, err));
     if (!c)
         return SL_FAIL(err, SL_IKE_DELETED, "child was taken down meanwhile");
+    for (size_t i = 0; i < x->early_deletes; i++)
+        c->peer_deleted = c->peer_deleted || x->early_delete[i] == c->spi_out;
     const bool rekey = x->kind == XCHG_REKEY_CHILD;
     if (rekey && ours_is_redundant(x)) {
         /* Never used: the peer sends on the winner, and so do we. */
@@ -401,6 +262,8 @@ static enum sl_rc child_finish(struct ike_xchg *x, struct sl_err *err)
     }
     if (rekey)
         child_add(sa, c);
+    sl_secret_clear(&c->more);
+    sl_secret_move(&c->more, &x->more);
     const enum sl_rc rc = child_install(c, true, true, sl_buf_bytes(&x->ni), sl_buf_bytes(&x->nr),
                                         x->shared.len ? &x->shared : NULL, err);
     if (rc != SL_OK) {
@@ -427,6 +290,8 @@ static enum sl_rc child_finish(struct ike_xchg *x, struct sl_err *err)
 /* The peer answered, so it has made the child that we cannot take. */
 static bool peer_made_it(const struct ike_xchg *x)
 {
+    if (x->table != &ike_child_initiator)
+        return followup_peer_made_it(x);
     return (x->state == C_SENT && !x->refuse) || x->state == C_WAIT_SHARED;
 }
 
@@ -581,13 +446,12 @@ static enum sl_rc rekey_response(struct ike_xchg *x, struct sl_err *err)
         return SL_FAIL(err, SL_IKE_NO_CONNECTION, "connection left the configuration");
     SL_TRY(ike_sa_read(&answer, ike_payloads_find(&x->list, IKE_P_SA)->body, err));
     SL_TRY(ike_sa_check_ike(&x->choice, &answer, conf->ike, conf->ike_n, IKE_OFFER_REKEY, err));
-    SL_TRY(no_additional(x, err));
     SL_TRY(take_spi(x->next->spi_r, x->choice.spi, err));
-    SL_TRY(read_nonce(x, &x->nr, err));
-    if (x->choice.ke != x->group || !read_ke(x, x->group, &ke))
+    SL_TRY(child_read_nonce(x, &x->nr, err));
+    if (x->choice.ke != x->group || !child_read_ke(x, x->group, &ke))
         return SL_FAIL(err, SL_IKE_INVALID_KE, "KE payload does not fit the group chosen, %s",
                        sl_ke_text(x->choice.ke));
-    return xchg_ask_ke(x, ke.data, err);
+    return ask_shared(x, &ke, err);
 }
 
 /* x->next takes over what the old SA was: keys derived from its own, the same peer, the same path. */
@@ -684,7 +548,8 @@ static struct ike_isa *living_rival(const struct ike_xchg *x)
 static enum sl_rc rekey_finish(struct ike_xchg *x, struct sl_err *err)
 {
     struct ike_isa *sa = x->sa, *next = x->next;
-    SL_TRY(xchg_take_ke(x, err));
+    if (x->job)
+        SL_TRY(xchg_take_ke(x, err));
     SL_TRY(make_next(x, err));
     adopt(x);
     struct ike_isa *rival = living_rival(x);
@@ -751,6 +616,19 @@ static const struct ike_step rekey_initiator[] = {
 const struct ike_table ike_rekey_initiator =
     IKE_TABLE("CREATE_CHILD_SA initiator, IKE SA", rekey_initiator, rekey_initiator_fail);
 
+enum sl_rc create_finish(struct ike_xchg *x, struct sl_err *err)
+{
+    return x->kind == XCHG_REKEY_IKE ? rekey_finish(x, err) : child_finish(x, err);
+}
+
+void create_initiator_fail(struct ike_xchg *x, enum sl_rc rc, const struct sl_err *err)
+{
+    if (x->kind == XCHG_REKEY_IKE)
+        rekey_initiator_fail(x, rc, err);
+    else
+        child_initiator_fail(x, rc, err);
+}
+
 /* ---- responder --------------------------------------------------------------------------------- */
 
 /* What forbids any new SA on this IKE SA now (RFC 7296 2.25.1, 2.25.2). */
@@ -774,6 +652,8 @@ static enum sl_rc check_no_ike_rekey(struct ike_xchg *x, struct sl_err *err)
     return xchg_refuse(x, IKE_N_TEMPORARY_FAILURE, SL_IKE_STATE);
 }
 
+static const struct ike_table aside_table;
+
 /* Notes on our own exchange that the peer made the same at once; nr is ours. */
 static bool note_rival(struct ike_xchg *ours, const struct ike_xchg *x)
 {
@@ -793,6 +673,15 @@ static enum sl_rc wrong_group(struct ike_xchg *x, enum sl_ke want, struct sl_err
     return xchg_refuse(x, IKE_N_INVALID_KE_PAYLOAD, SL_IKE_INVALID_KE);
 }
 
+/* With additional key exchanges the answer is not the end. */
+static enum sl_rc ask_answer(struct ike_xchg *x, const struct ike_ke *ke, struct sl_err *err)
+{
+    SL_TRY(xchg_ask_ke(x, ke->data, err));
+    if (ike_addke_n(&x->choice.add))
+        x->table = &aside_table;
+    return SL_OK;
+}
+
 /* Chooses, and asks for the key exchange where there is one. */
 static enum sl_rc answer_child(struct ike_xchg *x, const struct sl_conf_child *conf,
                                uint64_t replaces, struct sl_err *err)
@@ -807,13 +696,13 @@ static enum sl_rc answer_child(struct ike_xchg *x, const struct sl_conf_child *c
         return SL_FAIL_MEM(err);
     x->child->replaces = replaces;
     SL_TRY(child_select(x, x->child, conf, true, err));
-    SL_TRY(read_nonce(x, &x->ni, err));
+    SL_TRY(child_read_nonce(x, &x->ni, err));
     SL_TRY(xchg_nonce(x, &x->nr, err));
-    if (!read_ke(x, x->child->ke, &ke))
+    if (!child_read_ke(x, x->child->ke, &ke))
         return wrong_group(x, x->child->ke, err);
     x->group = x->child->ke;
     if (x->group != SL_KE_NONE)
-        return xchg_ask_ke(x, ke.data, err);
+        return ask_answer(x, &ke, err);
     xchg_ask_nothing(x);
     return SL_OK;
 }
@@ -836,7 +725,7 @@ static enum sl_rc rekey_child_in(struct ike_xchg *x, struct sl_err *err)
     SL_TRY(check_no_ike_rekey(x, err));
     struct ike_child *old = NULL;
     if (ike_notify_find(&x->list, IKE_N_REKEY_SA, &n) && n.protocol == IKE_PROTO_ESP &&
-        read_spi(n.spi, &spi))
+        child_read_spi(n.spi, &spi))
         old = child_by_spi_out(sa, spi);
     if (!old && sa->out && (sa->out->kind == XCHG_REKEY_CHILD || sa->out->kind == XCHG_NEW_CHILD)) {
         /* Maybe what the answer to our own request, still out, is to bring. */
@@ -874,35 +763,31 @@ static enum sl_rc check_old(struct ike_xchg *x, const struct ike_child *old, str
     return xchg_refuse(x, IKE_N_TEMPORARY_FAILURE, SL_IKE_STATE);
 }
 
-static enum sl_rc child_out(struct ike_xchg *x, struct sl_err *err)
+static void put_child(struct ike_wr *w, const struct ike_xchg *x)
+{
+    uint8_t spi[4];
+    spi_bytes(spi, x->child->spi_in);
+    ike_put_sa_choice(w, &x->choice, sl_bytes(spi, sizeof(spi)));
+    ike_put_nonce(w, sl_buf_bytes(&x->nr));
+    if (x->group != SL_KE_NONE)
+        ike_put_ke(w, (uint16_t)x->group, sl_kex_public(x->kex));
+    ike_put_ts(w, IKE_P_TSi, x->child->remote.v, x->child->remote.n);
+    ike_put_ts(w, IKE_P_TSr, x->child->local.v, x->child->local.n);
+}
+
+/* The child comes into being, before its answer goes out. */
+static enum sl_rc child_commit(struct ike_xchg *x, struct sl_err *err)
 {
     struct ike_isa *sa = x->sa;
-    uint8_t spi[4];
-    if (x->job)
-        SL_TRY(xchg_take_ke(x, err));
-    SL_TRY(check_idle(x, err));
-    struct ike_child *old = child_find(sa, x->old_child);
-    SL_TRY(check_old(x, old, err));
-    SL_AUTO_BUF buf = { 0 };
-    struct ike_wr w = ike_wr_chain(&buf);
-    spi_bytes(spi, x->child->spi_in);
-    ike_put_sa_choice(&w, &x->choice, sl_bytes(spi, sizeof(spi)));
-    ike_put_nonce(&w, sl_buf_bytes(&x->nr));
-    if (x->group != SL_KE_NONE)
-        ike_put_ke(&w, (uint16_t)x->group, sl_kex_public(x->kex));
-    ike_put_ts(&w, IKE_P_TSi, x->child->remote.v, x->child->remote.n);
-    ike_put_ts(&w, IKE_P_TSr, x->child->local.v, x->child->local.n);
-    struct ike_datagrams d = { 0 };
-    SL_TRY(xchg_seal_response(x, IKE_CREATE_CHILD_SA, &w, &buf, &d, err));
-
-    struct ike_child *c = x->child;
+    struct ike_child *c = x->child, *old = child_find(sa, x->old_child);
     child_add(sa, c);
+    sl_secret_clear(&c->more);
+    sl_secret_move(&c->more, &x->more);
     const enum sl_rc rc =
         child_install(c, false, x->kind == XCHG_NEW_CHILD, sl_buf_bytes(&x->ni),
                       sl_buf_bytes(&x->nr), x->shared.len ? &x->shared : NULL, err);
     if (rc != SL_OK) {
         child_unlink(c);
-        ike_datagrams_clear(&d);
         return rc;
     }
     x->child = NULL;
@@ -914,6 +799,26 @@ static enum sl_rc child_out(struct ike_xchg *x, struct sl_err *err)
         child_replaced(c, old->replaced_by, false); /* our own rekey won meanwhile */
     else if (old)
         child_replaced(old, c->id, false);
+    return SL_OK;
+}
+
+static enum sl_rc child_out(struct ike_xchg *x, struct sl_err *err)
+{
+    if (x->job)
+        SL_TRY(xchg_take_ke(x, err));
+    SL_TRY(check_idle(x, err));
+    SL_TRY(check_old(x, child_find(x->sa, x->old_child), err));
+    SL_AUTO_BUF buf = { 0 };
+    struct ike_wr w = ike_wr_chain(&buf);
+    put_child(&w, x);
+    struct ike_datagrams d = { 0 };
+    SL_TRY(xchg_seal_response(x, IKE_CREATE_CHILD_SA, &w, &buf, &d, err));
+    struct ike_child *c = x->child;
+    const enum sl_rc rc = child_commit(x, err);
+    if (rc != SL_OK) {
+        ike_datagrams_clear(&d);
+        return rc;
+    }
     xchg_send_response(x, &d);
     child_unsure(c);
     return SL_OK;
@@ -934,38 +839,42 @@ static enum sl_rc rekey_ike_in(struct ike_xchg *x, struct sl_err *err)
     SL_TRY(ike_sa_read(&offer, ike_payloads_find(&x->list, IKE_P_SA)->body, err));
     SL_TRY(ike_sa_select_ike(&x->choice, &offer, sa->conn->conf->ike, sa->conn->conf->ike_n,
                              IKE_OFFER_REKEY, IKE_PREFER_PEER, err));
-    SL_TRY(no_additional(x, err));
     SL_TRY(take_spi(x->peer_spi, x->choice.spi, err));
-    SL_TRY(read_nonce(x, &x->ni, err));
+    SL_TRY(child_read_nonce(x, &x->ni, err));
     SL_TRY(xchg_nonce(x, &x->nr, err));
-    if (!read_ke(x, x->choice.ke, &ke))
+    if (!child_read_ke(x, x->choice.ke, &ke))
         return wrong_group(x, x->choice.ke, err);
     x->next = isa_new(sa->ike, false);
     if (!x->next)
         return SL_FAIL_MEM(err);
     memcpy(x->next->spi_i, x->peer_spi, IKE_SPI_LEN);
     x->group = x->choice.ke;
-    SL_TRY(xchg_ask_ke(x, ke.data, err));
+    SL_TRY(ask_answer(x, &ke, err));
     if (out && out->kind == XCHG_REKEY_IKE && !note_rival(out, x))
         return SL_FAIL_MEM(err);
     return SL_OK;
 }
 
-static enum sl_rc ike_out(struct ike_xchg *x, struct sl_err *err)
+static void put_ike(struct ike_wr *w, const struct ike_xchg *x)
+{
+    ike_put_sa_choice(w, &x->choice, sl_bytes(x->next->spi_r, IKE_SPI_LEN));
+    ike_put_nonce(w, sl_buf_bytes(&x->nr));
+    ike_put_ke(w, (uint16_t)x->group, sl_kex_public(x->kex));
+}
+
+static enum sl_rc check_not_closed(struct ike_xchg *x, struct sl_err *err)
+{
+    const struct ike_isa *sa = x->sa;
+    if (sa->state == ISA_REKEYED || (sa->state == ISA_UP && !sa->want_delete))
+        return SL_OK;
+    (void)SL_FAIL(err, SL_IKE_STATE, "IKE SA is being closed");
+    return xchg_refuse(x, IKE_N_TEMPORARY_FAILURE, SL_IKE_STATE);
+}
+
+/* The IKE SA's successor comes into being; its keys are made. */
+static void ike_commit(struct ike_xchg *x)
 {
     struct ike_isa *sa = x->sa, *next = x->next;
-    SL_TRY(xchg_take_ke(x, err));
-    if (sa->state != ISA_REKEYED && (sa->state != ISA_UP || sa->want_delete)) {
-        (void)SL_FAIL(err, SL_IKE_STATE, "IKE SA is being closed");
-        return xchg_refuse(x, IKE_N_TEMPORARY_FAILURE, SL_IKE_STATE);
-    }
-    SL_TRY(make_next(x, err));
-    SL_AUTO_BUF buf = { 0 };
-    struct ike_wr w = ike_wr_chain(&buf);
-    ike_put_sa_choice(&w, &x->choice, sl_bytes(next->spi_r, IKE_SPI_LEN));
-    ike_put_nonce(&w, sl_buf_bytes(&x->nr));
-    ike_put_ke(&w, (uint16_t)x->group, sl_kex_public(x->kex));
-    SL_TRY(xchg_respond(x, IKE_CREATE_CHILD_SA, &w, &buf, err));
     adopt(x);
     struct ike_xchg *out = sa->out;
     if (sa->state == ISA_REKEYED)
@@ -974,7 +883,66 @@ static enum sl_rc ike_out(struct ike_xchg *x, struct sl_err *err)
         out->rival_id = next->id; /* who wins shows when our own is answered */
     else
         succeed(sa, next, false);
+}
+
+static enum sl_rc ike_out(struct ike_xchg *x, struct sl_err *err)
+{
+    SL_TRY(xchg_take_ke(x, err));
+    SL_TRY(check_not_closed(x, err));
+    SL_TRY(make_next(x, err));
+    SL_AUTO_BUF buf = { 0 };
+    struct ike_wr w = ike_wr_chain(&buf);
+    put_ike(&w, x);
+    SL_TRY(xchg_respond(x, IKE_CREATE_CHILD_SA, &w, &buf, err));
+    ike_commit(x);
     return SL_OK;
+}
+
+/* ---- responder, with additional key exchanges: answered, and put aside (followup.c) ------------- */
+
+static enum sl_rc aside_out(struct ike_xchg *x, struct sl_err *err)
+{
+    const bool is_ike = x->kind == XCHG_REKEY_IKE;
+    SL_TRY(xchg_take_ke(x, err));
+    SL_TRY(is_ike ? check_not_closed(x, err) : check_idle(x, err));
+    SL_AUTO_BUF buf = { 0 };
+    struct ike_wr w = ike_wr_chain(&buf);
+    if (is_ike)
+        put_ike(&w, x);
+    else
+        put_child(&w, x);
+    x->series = ++x->sa->ike->next_id;
+    followup_put_link(&w, x);
+    SL_TRY(xchg_respond(x, IKE_CREATE_CHILD_SA, &w, &buf, err));
+    sl_secret_move(&x->base, &x->shared);
+    followup_aside(x);
+    return SL_OK;
+}
+
+enum sl_rc create_prepare(struct ike_xchg *x, struct sl_err *err)
+{
+    if (x->kind != XCHG_REKEY_IKE) {
+        SL_TRY(check_idle(x, err));
+        return check_old(x, child_find(x->sa, x->old_child), err);
+    }
+    SL_TRY(check_not_closed(x, err));
+    return make_next(x, err);
+}
+
+enum sl_rc create_commit(struct ike_xchg *x, struct sl_err *err)
+{
+    if (x->kind != XCHG_REKEY_IKE)
+        return child_commit(x, err);
+    ike_commit(x);
+    return SL_OK;
+}
+
+void create_no_rival(const struct ike_xchg *x)
+{
+    struct ike_xchg *out = x->sa->out;
+    if (out && out->rival && out->kind == x->kind && out->old_child == x->old_child &&
+        !out->rival_id)
+        out->rival = false;
 }
 
 static void responder_fail(struct ike_xchg *x, enum sl_rc rc, const struct sl_err *err)
@@ -984,10 +952,7 @@ static void responder_fail(struct ike_xchg *x, enum sl_rc rc, const struct sl_er
     sa->ike->stats.refused++;
     ike_event(sa->ike, SL_IKE_EV_STORY, sa, x->child, rc, "CREATE_CHILD_SA refused: %s",
               sl_err_text(err));
-    /* What was noted as a rival will not be made. */
-    if (out && out->rival && out->kind == x->kind && out->old_child == x->old_child &&
-        !out->rival_id)
-        out->rival = false;
+    create_no_rival(x); /* what was noted as one will not be made */
     struct ike_child *old = x->old_child ? child_find(sa, x->old_child) : NULL;
     if (old && old->state == CHILD_UP && !out && x->kind == XCHG_REKEY_CHILD) {
         old->want_rekey = true;
@@ -1000,6 +965,21 @@ static void responder_fail(struct ike_xchg *x, enum sl_rc rc, const struct sl_er
         /* SPEC RFC7296-2.21.3 MUST: after INVALID_SYNTAX under protection both sides end the SA */
         isa_end(sa, rc, sl_err_text(err), true);
 }
+
+static const struct ike_step aside[] = {
+    { .from = C_WAIT_SHARED,
+      .on = ANSWER(ASK_KE),
+      .run = aside_out,
+      .to = F_ASIDE,
+      .story = "CREATE_CHILD_SA answered; more key exchanges are to come" },
+    { .from = C_WAIT_SHARED_IKE,
+      .on = ANSWER(ASK_KE),
+      .run = aside_out,
+      .to = F_ASIDE,
+      .story = "CREATE_CHILD_SA answered; more key exchanges are to come" },
+};
+static const struct ike_table aside_table =
+    IKE_TABLE("CREATE_CHILD_SA responder, more to come", aside, responder_fail);
 
 static const struct ike_step create_responder[] = {
     { .from = X_NEW,

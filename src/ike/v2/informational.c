@@ -196,6 +196,8 @@ static enum sl_rc request_in(struct ike_xchg *x, struct sl_err *err)
         }
     }
     mobike_requested(x, update);
+    if (sa->state == ISA_UP)
+        lifetime_take(sa, &x->list);
     return SL_OK;
 }
 
@@ -227,6 +229,8 @@ const struct ike_table *ike_responder_table(const struct ike_isa *sa, uint8_t ex
         return &ike_create_responder;
     case IKE_INFORMATIONAL:
         return &ike_info_responder;
+    case IKE_FOLLOWUP_KE:
+        return &ike_followup_responder;
     default:
         return NULL;
     }

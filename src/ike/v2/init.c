@@ -331,6 +331,8 @@ static enum sl_rc response_in(struct ike_xchg *x, struct sl_err *err)
         return doubt(x, rc, sl_err_text(err));
     if (!keep(&x->nr, nonce) || !keep(&x->setup->init_theirs, m->raw))
         return SL_FAIL_MEM(err);
+    struct ike_notify n;
+    x->setup->peer_childless = ike_notify_find(&x->list, IKE_N_CHILDLESS_IKEV2_SUPPORTED, &n);
     SL_TRY(intermediate_prepare(x, err));
     SL_TRY(xchg_ask_ke(x, ke.data, err));
     if (x->setup->intermediate)
@@ -625,6 +627,7 @@ static enum sl_rc response_out(struct ike_xchg *x, struct sl_err *err)
     ike_put_nonce(&c, sl_buf_bytes(&x->nr));
     if (!put_certreq(&c, sa))
         return SL_FAIL_MEM(err);
+    childless_announce(&c, sa);
     if (sa->natt_supported)
         put_nat_detection(&c, sa, &sa->local, &sa->remote);
     if (sa->fragment)

@@ -195,7 +195,7 @@ static enum sl_rc init_shared_in(struct ike_xchg *x, struct sl_err *err)
     return rc;
 }
 
-static enum sl_rc request_out(struct ike_xchg *x, struct sl_err *err)
+static enum sl_rc send_request(struct ike_xchg *x, struct sl_err *err)
 {
     SL_TRY(xchg_take_ke(x, err));
     SL_AUTO_BUF buf = { 0 };
@@ -207,6 +207,13 @@ static enum sl_rc request_out(struct ike_xchg *x, struct sl_err *err)
     SL_TRY(xchg_request(x, IKE_INTERMEDIATE, &c, &buf, err));
     x->sent_state = I_MORE_SENT;
     return SL_OK;
+}
+
+static enum sl_rc request_out(struct ike_xchg *x, struct sl_err *err)
+{
+    const enum sl_rc rc = send_request(x, err);
+    /* The response before this came under keys that are gone. */
+    return rc == SL_NO_MEMORY ? SL_FAIL(err, SL_UNAVAILABLE, "no memory for IKE_INTERMEDIATE") : rc;
 }
 
 static enum sl_rc response_in(struct ike_xchg *x, struct sl_err *err)
