@@ -197,7 +197,10 @@ struct sl_conf_connection {
     size_t ike_n;
     struct sl_conf_child *child;
     size_t child_n;
-    struct sl_conf_strings pools;      /* server: from which peers get addresses */
+    bool ikev1;                   /* version = ikev1 (RFC 2409); default false */
+    bool aggressive;              /* IKEv1: aggressive mode instead of main mode; default false */
+    bool aggressive_psk;          /* lets aggressive mode go with a PSK; default false */
+    struct sl_conf_strings pools; /* server: from which peers get addresses */
     struct sl_conf_strings virtual_ip; /* client: what to ask for; see sl_conf_wishes */
     bool force_encap;                  /* UDP encapsulation though no NAT is seen; default false */
     bool mobike;                       /* RFC 4555; default true */

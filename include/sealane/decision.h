@@ -45,7 +45,8 @@ bool sl_id_eq(
 enum sl_possession {
     SL_POSSESSION_SIGNATURE = 1,
     SL_POSSESSION_PSK = 2,
-    SL_POSSESSION_NOT_ASKED = 3
+    SL_POSSESSION_NOT_ASKED = 3,
+    SL_POSSESSION_PSK_V1 = 4, /* IKEv1: HASH_I or HASH_R with a pre-shared key (RFC 2409 5.4) */
 };
 
 /* What IKE (or `sealane policy test`) asks. All views borrowed for the length of the call. */
@@ -63,6 +64,7 @@ struct sl_decision_ask {
     struct sl_bytes octets;        /* signed octets (RFC 7296 2.15) */
     struct sl_bytes auth;          /* signature, or PSK MAC */
     enum sl_prf prf;               /* PSK only */
+    struct sl_bytes nonces;        /* PSK_V1 only: Ni_b | Nr_b (RFC 2409 5) */
     uint64_t sa;                   /* the asking IKE SA, for the record */
     /*
      * The peer asks for an address of its own (RFC 7296 2.19), [0] IPv4, [1] IPv6: family 0: no; all
@@ -148,10 +150,10 @@ struct sl_question { /* views valid until the next call into the decider */
     const char *directory, *base, *scope, *filter;
     const char *attr[64];
     size_t attr_n;
-    /* PSK: prf(prf(psk, pad), octets) by the keyring */
+    /* PSK: prf(prf(psk, pad), octets) by the keyring; with nonces (IKEv1) they stand for the pad */
     const char *psk;
     enum sl_prf prf;
-    struct sl_bytes octets;
+    struct sl_bytes octets, nonces;
 };
 
 /* config and rng outlive the decider. */

@@ -70,6 +70,7 @@ struct sl_ike_action {
     const char *key; /* key name in the keyring, or pre-shared key name when sig is NONE */
     enum sl_sig sig;
     enum sl_prf prf;
+    bool skeyid; /* IKEv1: asked is SKEYID = prf(pre-shared key, data), a secret (RFC 2409 5) */
     /* ASK_DECISION */
     const struct sl_decision_ask *ask;
     /* CHILD_ADD, CHILD_MOVE (id and endpoints only) */
@@ -84,7 +85,8 @@ struct sl_ike_action {
 
 /*
  * config is borrowed and must outlive the core, or be replaced with sl_ike_config. rng likewise.
- * SAs of unchanged connections stay as they are on sl_ike_config.
+ * SAs of unchanged connections stay as they are on sl_ike_config; the configuration before may be freed
+ * once it has succeeded.
  */
 SL_MUST_USE enum sl_rc sl_ike_new(struct sl_ike **out, const struct sl_config *config,
                                   const struct sl_rng *rng, int64_t now_ns, struct sl_err *err);
@@ -160,6 +162,7 @@ struct sl_ike_sa_info {
     uint64_t id;
     const char *connection, *state; /* state: the .story of its table row */
     struct sl_endpoint local, remote;
+    uint8_t version; /* 1, 2 */
     bool initiator, natt, mobike;
     uint8_t spi_i[8], spi_r[8];
     struct sl_id id_local, id_remote;

@@ -77,6 +77,13 @@ SL_MUST_USE enum sl_rc sl_keyset_psk_set(struct sl_keyset *ks, const char *name,
                                          struct sl_bytes secret, struct sl_err *err);
 SL_MUST_USE enum sl_rc sl_keyset_psk_auth(struct sl_keyset *ks, const char *name, enum sl_prf prf,
                                           struct sl_bytes octets, uint8_t *out, struct sl_err *err);
+/*
+ * IKEv1 (RFC 2409 5): SKEYID = prf(psk, nonces), or, with octets, prf(SKEYID, octets): the HASH of a
+ * side that proves the key.
+ */
+SL_MUST_USE enum sl_rc sl_keyset_psk_v1(struct sl_keyset *ks, const char *name, enum sl_prf prf,
+                                        struct sl_bytes nonces, struct sl_bytes octets,
+                                        uint8_t *out, struct sl_err *err);
 /* Operations on the set; ctx is ks. */
 struct sl_key_ops sl_keyset_ops(struct sl_keyset *ks);
 

@@ -10,11 +10,11 @@
 
 #define SL_SECRET_MAX 65536
 
-/* {0} is empty. p points into libcrypto's secure heap where it has room, else into locked pages. */
+/* {0} is empty. */
 struct sl_secret {
     uint8_t *p;
     size_t len;
-    size_t mapped; /* bytes mapped when outside the secure heap, else 0 */
+    size_t mapped; /* bytes of pages of its own, for large ones; else 0 */
 };
 
 /* Once per process, before threads: secure heap, no core dumps, not ptrace-able by its own user. */

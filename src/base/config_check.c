@@ -348,6 +348,12 @@ static void check_connection(const struct here *h, const struct sl_conf_connecti
               c->remote.addr.family);
     if (!any && c->remote_prefixes.n)
         VALUE(h, "remote_prefix", "is for remote = any; here one peer is named already");
+    if (c->aggressive && !c->ikev1)
+        VALUE(h, "aggressive", "given with version = ikev2, which has no such mode; expected no");
+    if (c->aggressive && c->auth == SL_METHOD_PSK && !c->aggressive_psk)
+        VALUE(h, "aggressive",
+              "with auth = psk shows a HASH against which keys can be tried offline; expected no, "
+              "or aggressive_psk = yes beside it");
     struct sl_conf_wish wish[2];
     pool_names(h, "pools", &c->pools);
     if (!sl_conf_wishes(wish, &c->virtual_ip))
@@ -376,6 +382,14 @@ static void check_child(const struct here *h, const struct sl_conf_connection *c
         families[1] |= family_bits(&k->remote_ts[i]);
     if (families[0] && families[1] && !(families[0] & families[1]))
         VALUE(h, "remote_ts", "no address family in common with local_ts");
+    if (c->ikev1 && k->local_ts_n > 1)
+        VALUE(h, "local_ts",
+              "%zu selectors; IKEv1 carries one of each side, so write a child for each",
+              k->local_ts_n);
+    if (c->ikev1 && k->remote_ts_n > 1)
+        VALUE(h, "remote_ts",
+              "%zu selectors; IKEv1 carries one of each side, so write a child for each",
+              k->remote_ts_n);
     if (k->start && sl_addr_is_any(&c->remote.addr))
         VALUE(h, "start",
               "the connection has remote = any, so there is nobody to call; expected an address");

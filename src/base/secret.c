@@ -1,13 +1,15 @@
 /*
- * Secret memory; see sealane/secret.h. Small secrets go to libcrypto's secure heap once
- * sl_secret_process_init has made it; without it, or when it is full, to pages of their own that
- * are locked and left out of core dumps.
+ * Secret memory; see sealane/secret.h. A gateway holds hundreds of thousands of small secrets, so they
+ * come from chunks of pages that are locked, left out of core dumps and guarded on both sides; a
+ * block is wiped when it comes back. Large ones get pages of their own. libcrypto's secure heap is
+ * made as well, for what libcrypto itself keeps there; it cannot grow, which is why ours is not it.
  */
 #include "sealane/secret.h"
 
 #include <openssl/crypto.h>
 
 #include <errno.h>
+#include <pthread.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -38,25 +40,133 @@ enum sl_rc sl_secret_process_init(struct sl_err *err)
     return SL_OK;
 }
 
+/* ---- chunks ------------------------------------------------------------------------------------ */
+
+#define PAGE_BYTES  4096U /* unit that is cut into blocks of one size; any page size is a multiple */
+#define CHUNK_BYTES (64 * PAGE_BYTES)
+#define BLOCK_MIN   32U
+#define SIZES       7 /* 32 to 2048 bytes */
+
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define WITH_ASAN 1
+#endif
+#endif
+#ifdef __SANITIZE_ADDRESS__
+#define WITH_ASAN 1
+#endif
+#ifdef WITH_ASAN
+#include <sanitizer/asan_interface.h>
+#define POISON(p, n)   ASAN_POISON_MEMORY_REGION(p, n)
+#define UNPOISON(p, n) ASAN_UNPOISON_MEMORY_REGION(p, n)
+#else
+#define POISON(p, n)   ((void)(p), (void)(n))
+#define UNPOISON(p, n) ((void)(p), (void)(n))
+#endif
+
+/* A block that is free holds its successor in the list and zeros. */
+struct block {
+    struct block *next;
+};
+/* One for the process: an allocator, as malloc is. */
+static struct {
+    pthread_mutex_t lock;
+    struct block *free[SIZES];
+    uint8_t *page, *end; /* of the newest chunk: what has not been cut yet */
+} pool = { .lock = PTHREAD_MUTEX_INITIALIZER };
+
+static unsigned size_of(size_t len)
+{
+    unsigned i = 0;
+    while ((size_t)BLOCK_MIN << i < len)
+        i++;
+    return i;
+}
+
+static void protect(void *p, size_t len)
+{
+    (void)mlock(p, len); /* best effort: RLIMIT_MEMLOCK may be small */
+    (void)madvise(p, len, MADV_DONTDUMP);
+}
+
+static bool new_chunk(void)
+{
+    const size_t guard = (size_t)sysconf(_SC_PAGESIZE);
+    uint8_t *p = mmap(NULL, CHUNK_BYTES + 2 * guard, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (p == MAP_FAILED)
+        return false;
+    if (mmap(p + guard, CHUNK_BYTES, PROT_READ | PROT_WRITE,
+             MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == MAP_FAILED) {
+        (void)munmap(p, CHUNK_BYTES + 2 * guard);
+        return false;
+    }
+    protect(p + guard, CHUNK_BYTES);
+    pool.page = p + guard;
+    pool.end = pool.page + CHUNK_BYTES;
+    return true;
+}
+
+/* Another page in blocks of one size. */
+static bool cut(unsigned size)
+{
+    const size_t len = (size_t)BLOCK_MIN << size;
+    if (pool.page == pool.end && !new_chunk())
+        return false;
+    for (size_t at = PAGE_BYTES; at >= len; at -= len) {
+        struct block *b = (struct block *)(void *)(pool.page + at - len);
+        b->next = pool.free[size];
+        pool.free[size] = b;
+        POISON(b, len);
+    }
+    pool.page += PAGE_BYTES;
+    return true;
+}
+
+static uint8_t *take(size_t len)
+{
+    const unsigned size = size_of(len);
+    pthread_mutex_lock(&pool.lock);
+    struct block *b = pool.free[size] || cut(size) ? pool.free[size] : NULL;
+    if (b) {
+        UNPOISON(b, len);
+        pool.free[size] = b->next;
+        b->next = NULL;
+    }
+    pthread_mutex_unlock(&pool.lock);
+    return (uint8_t *)b;
+}
+
+static void give_back(uint8_t *p, size_t len)
+{
+    const unsigned size = size_of(len);
+    sl_wipe(p, len);
+    struct block *b = (struct block *)(void *)p;
+    pthread_mutex_lock(&pool.lock);
+    b->next = pool.free[size];
+    pool.free[size] = b;
+    POISON(b, (size_t)BLOCK_MIN << size);
+    pthread_mutex_unlock(&pool.lock);
+}
+
+/* ---- secrets ----------------------------------------------------------------------------------- */
+
 enum sl_rc sl_secret_init(struct sl_secret *s, size_t len, struct sl_err *err)
 {
     if (len == 0 || len > SL_SECRET_MAX)
         return SL_FAIL(err, SL_TOO_LARGE, "secret of %zu bytes, expected 1 to %d", len,
                        SL_SECRET_MAX);
-    if (CRYPTO_secure_malloc_initialized()) {
-        uint8_t *p = OPENSSL_secure_zalloc(len);
-        if (p && CRYPTO_secure_allocated(p)) {
-            *s = (struct sl_secret){ .p = p, .len = len };
-            return SL_OK;
-        }
-        OPENSSL_secure_free(p);
+    if (len <= (size_t)BLOCK_MIN << (SIZES - 1)) {
+        uint8_t *p = take(len);
+        if (!p)
+            return SL_FAIL_MEM(err);
+        *s = (struct sl_secret){ .p = p, .len = len };
+        return SL_OK;
     }
     size_t page = (size_t)sysconf(_SC_PAGESIZE), size = (len + page - 1) / page * page;
     void *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (p == MAP_FAILED)
         return SL_FAIL_MEM(err);
-    (void)mlock(p, size); /* best effort: RLIMIT_MEMLOCK may be small */
-    (void)madvise(p, size, MADV_DONTDUMP);
+    protect(p, size);
     *s = (struct sl_secret){ .p = p, .len = len, .mapped = size };
     return SL_OK;
 }
@@ -74,7 +184,7 @@ void sl_secret_clear(struct sl_secret *s)
         sl_wipe(s->p, s->len);
         (void)munmap(s->p, s->mapped);
     } else if (s->p) {
-        OPENSSL_secure_clear_free(s->p, s->len);
+        give_back(s->p, s->len);
     }
     *s = (struct sl_secret){ 0 };
 }

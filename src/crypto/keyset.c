@@ -441,6 +441,28 @@ enum sl_rc sl_keyset_psk_auth(struct sl_keyset *ks, const char *name, enum sl_pr
     return sl_prf_psk_auth(prf, sl_secret_bytes(&p->secret), octets, out, err);
 }
 
+enum sl_rc sl_keyset_psk_v1(struct sl_keyset *ks, const char *name, enum sl_prf prf,
+                            struct sl_bytes nonces, struct sl_bytes octets, uint8_t *out,
+                            struct sl_err *err)
+{
+    char text[2 * NAME_MAX_LEN];
+    uint8_t skeyid[SL_PRF_MAX];
+    const struct psk *p = find_psk(ks, name);
+    if (!p)
+        return SL_FAIL(err, SL_KEY_NOT_FOUND, "no pre-shared key is named '%s'",
+                       sl_printable(text, sizeof(text), sl_str(name)));
+    if (!nonces.len)
+        return SL_FAIL(err, SL_USAGE, "SKEYID of pre-shared key %s is asked for without nonces",
+                       p->name);
+    enum sl_rc rc = sl_prf_run(prf, sl_secret_bytes(&p->secret), &nonces, 1, skeyid, err);
+    if (rc == SL_OK && octets.len)
+        rc = sl_prf_run(prf, sl_bytes(skeyid, sl_prf_len(prf)), &octets, 1, out, err);
+    else if (rc == SL_OK)
+        memcpy(out, skeyid, sl_prf_len(prf));
+    sl_wipe(skeyid, sizeof(skeyid));
+    return rc;
+}
+
 /* ---- operations -------------------------------------------------------------------------------- */
 static enum sl_rc sign_either(const struct sl_keyset *ks, const char *name, enum sl_sig sig,
                               bool prehashed, struct sl_bytes data, struct sl_buf *out,

@@ -326,7 +326,8 @@ bool sl_decider_next(struct sl_decider *d, struct sl_question *q)
                                        .timeout_ms = IDENT_PSK_MS,
                                        .psk = x->conn->psk,
                                        .prf = x->ask.prf,
-                                       .octets = x->ask.octets };
+                                       .octets = x->ask.octets,
+                                       .nonces = x->ask.nonces };
             x->psk_asked = true;
             d->to_ask--;
             return true;

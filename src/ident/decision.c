@@ -88,11 +88,13 @@ static void stop_waiting(struct sl_decision *x)
 static bool copy_ask(struct sl_decision *x, const struct sl_decision_ask *ask)
 {
     x->ask = *ask;
+    if (ask->possession != SL_POSSESSION_PSK_V1)
+        x->ask.nonces = sl_bytes(NULL, 0); /* they would ask the keyring for a value of IKEv1 */
     if (x->ask.cert_n > SL_CHAIN_MAX)
         x->ask.cert_n = SL_CHAIN_MAX;
     if (x->ask.ocsp_n > SL_CHAIN_MAX)
         x->ask.ocsp_n = SL_CHAIN_MAX;
-    struct sl_bytes *views[2 * SL_CHAIN_MAX + 2];
+    struct sl_bytes *views[2 * SL_CHAIN_MAX + 3];
     size_t n = 0, total = 0;
     for (size_t i = 0; i < x->ask.cert_n; i++)
         views[n++] = &x->ask.cert[i];
@@ -100,6 +102,7 @@ static bool copy_ask(struct sl_decision *x, const struct sl_decision_ask *ask)
         views[n++] = &x->ask.ocsp[i];
     views[n++] = &x->ask.octets;
     views[n++] = &x->ask.auth;
+    views[n++] = &x->ask.nonces;
     for (size_t i = 0; i < n; i++)
         if (!sl_add(total, views[i]->len, &total))
             return false;
@@ -453,6 +456,13 @@ static bool check_signature(struct sl_decision *x, struct sl_err *err)
 static bool check_psk(struct sl_decision *x, struct sl_now now, bool *waiting, struct sl_err *err)
 {
     struct sl_decider *d = x->decider;
+    const bool v1 = x->ask.possession == SL_POSSESSION_PSK_V1;
+    /* Without nonces the keyring would be asked for a value of IKEv2. */
+    if (v1 && (!x->ask.nonces.len || !x->ask.octets.len)) {
+        (void)SL_FAIL(err, SL_AUTH_PSK,
+                      "HASH came without the nonces it is made with (RFC 2409 5)");
+        return false;
+    }
     if (!x->psk_answered && x->psk_ns == 0) {
         x->psk_question = ++d->last_question;
         d->to_ask++;
@@ -469,8 +479,8 @@ static bool check_psk(struct sl_decision *x, struct sl_now now, bool *waiting, s
         return false;
     }
     if (x->psk_mac.len == 0 || !sl_ct_equal(sl_buf_bytes(&x->psk_mac), x->ask.auth)) {
-        (void)SL_FAIL(err, SL_AUTH_PSK, "AUTH does not match pre-shared key %s (RFC 7296 2.15)",
-                      x->conn->psk);
+        (void)SL_FAIL(err, SL_AUTH_PSK, "%s does not match pre-shared key %s (%s)",
+                      v1 ? "HASH" : "AUTH", x->conn->psk, v1 ? "RFC 2409 5" : "RFC 7296 2.15");
         return false;
     }
     return true;
@@ -488,9 +498,10 @@ static bool step_possession(struct sl_decision *x, struct sl_now now, bool *wait
         word = sl_sig_text(x->ask.sig);
         break;
     case SL_POSSESSION_PSK:
+    case SL_POSSESSION_PSK_V1:
         if (!check_psk(x, now, waiting, err))
             return false;
-        word = "psk";
+        word = x->ask.possession == SL_POSSESSION_PSK ? "psk" : "psk (IKEv1)";
         break;
     case SL_POSSESSION_NOT_ASKED:
         break;
@@ -688,6 +699,14 @@ static bool step_policy(struct sl_decision *x, struct sl_err *err)
 }
 
 /* ---- the one door ------------------------------------------------------------------------------------------------- */
+/* What proves possession here; a connection speaks one version of IKE. */
+static enum sl_possession possession_wanted(const struct sl_decision *x)
+{
+    if (x->conn->auth == SL_METHOD_CERT)
+        return SL_POSSESSION_SIGNATURE;
+    return x->conn->ikev1 ? SL_POSSESSION_PSK_V1 : SL_POSSESSION_PSK;
+}
+
 /* The first proof that is not there, or NULL. */
 static const char *missing_proof(const struct sl_decision *x)
 {
@@ -699,9 +718,8 @@ static const char *missing_proof(const struct sl_decision *x)
         return "revocation";
     if (!x->has_binding || !x->has_binding->rule)
         return "binding";
-    if (!x->has_possession ||
-        (x->has_possession->kind != SL_POSSESSION_NOT_ASKED &&
-         x->has_possession->kind != (cert ? SL_POSSESSION_SIGNATURE : SL_POSSESSION_PSK)))
+    if (!x->has_possession || (x->has_possession->kind != SL_POSSESSION_NOT_ASKED &&
+                               x->has_possession->kind != possession_wanted(x)))
         return "possession";
     if (!x->has_directory || (x->dir && !x->has_directory->consulted) ||
         (x->has_directory->required && !x->entry))
@@ -840,8 +858,7 @@ static bool admit(struct sl_decision *x, struct sl_err *err)
                       x->conn->name, x->conn->directory);
         return false;
     }
-    enum sl_possession want = cert ? SL_POSSESSION_SIGNATURE : SL_POSSESSION_PSK;
-    if (x->ask.possession != want && x->ask.possession != SL_POSSESSION_NOT_ASKED) {
+    if (x->ask.possession != possession_wanted(x) && x->ask.possession != SL_POSSESSION_NOT_ASKED) {
         (void)SL_FAIL(err, SL_AUTH_METHOD, "connection %s authenticates by %s, the peer by %s",
                       x->conn->name, cert ? "certificate" : "pre-shared key",
                       cert ? "pre-shared key" : "certificate");

@@ -295,15 +295,9 @@ static enum sl_rc add_statics(struct sl_pools *p, struct pool *pool, struct sl_e
     return SL_OK;
 }
 
-enum sl_rc sl_pools_new(struct sl_pools **out, const struct sl_config *config, sl_lease_fn *fn,
-                        void *ctx, struct sl_err *err)
+static enum sl_rc fill(struct sl_pools *p, struct sl_err *err)
 {
-    SL_AUTO(sl_pools) *p = calloc(1, sizeof(*p));
-    if (!p)
-        return SL_FAIL_MEM(err);
-    p->config = config;
-    p->fn = fn;
-    p->ctx = ctx;
+    const struct sl_config *config = p->config;
     p->pool = calloc(config->pool_n + 1, sizeof(*p->pool));
     if (!p->pool || !grow(p))
         return SL_FAIL_MEM(err);
@@ -316,7 +310,24 @@ enum sl_rc sl_pools_new(struct sl_pools **out, const struct sl_config *config, s
     }
     for (size_t i = 0; i < p->pool_n; i++)
         SL_TRY(add_statics(p, &p->pool[i], err));
-    *out = sl_steal(&p);
+    return SL_OK;
+}
+
+enum sl_rc sl_pools_new(struct sl_pools **out, const struct sl_config *config, sl_lease_fn *fn,
+                        void *ctx, struct sl_err *err)
+{
+    struct sl_pools *p = calloc(1, sizeof(*p));
+    if (!p)
+        return SL_FAIL_MEM(err);
+    p->config = config;
+    p->fn = fn;
+    p->ctx = ctx;
+    const enum sl_rc rc = fill(p, err);
+    if (rc != SL_OK) {
+        sl_pools_free(p);
+        return rc;
+    }
+    *out = p;
     return SL_OK;
 }
 

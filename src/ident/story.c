@@ -101,6 +101,21 @@ static bool blocks_line(struct sl_buf *out, const json_t *evidence)
     return ok && sl_buf_put_str(out, " (RFC 3779)\n");
 }
 
+/* "address      10.9.0.1, 2001:db8:9::1" of those that the peer got (RFC 7296 2.19) */
+static bool address_line(struct sl_buf *out, const json_t *evidence)
+{
+    const json_t *given = json_object_get(evidence, "address"),
+                 *list = json_object_get(given, "addresses"), *a;
+    if (!given)
+        return true;
+    bool ok = sl_buf_printf(out, "%-12s ", "address");
+    for (size_t i = 0; ok && (a = json_array_get(list, i)); i++)
+        ok = sl_buf_printf(out, "%s%s", i ? ", " : "", json_string_value(a));
+    if (ok && *text_of(given, "reason"))
+        ok = sl_buf_printf(out, "none: %s: %s", text_of(given, "reason"), text_of(given, "text"));
+    return ok && sl_buf_put_str(out, "\n");
+}
+
 bool sl_decision_story(struct sl_buf *out, const json_t *e)
 {
     const json_t *binding = json_object_get(e, "binding"), *dir = json_object_get(e, "directory"),
@@ -125,5 +140,6 @@ bool sl_decision_story(struct sl_buf *out, const json_t *e)
                            *text_of(dir, "text") ? "; " : "", text_of(dir, "text"));
     if (ok && policy)
         ok = line(out, "policy", text_of(policy, "text"));
-    return ok && blocks_line(out, e) && line(out, "ask again", text_of(e, "ask_again"));
+    return ok && blocks_line(out, e) && address_line(out, e) &&
+           line(out, "ask again", text_of(e, "ask_again"));
 }

@@ -216,8 +216,11 @@ enum sl_rc child_install(struct ike_child *c, bool we_began, bool outbound, stru
     struct ike_isa *sa = c->sa;
     const struct sl_conf_child *conf = child_conf(c);
     struct ike_child_keys keys = { 0 };
-    SL_TRY(ike_child_keys_derive(&keys, sa->prf, &sa->keys.d, &c->suite, shared, ni, nr,
-                                 c->more.len ? &c->more : NULL, err));
+    if (sa->v1)
+        SL_TRY(v1_child_keys(&keys, c, we_began, ni, nr, shared, err));
+    else
+        SL_TRY(ike_child_keys_derive(&keys, sa->prf, &sa->keys.d, &c->suite, shared, ni, nr,
+                                     c->more.len ? &c->more : NULL, err));
 
     struct ike_act *act = ike_act_new(&sa->ike->actions, SL_IKE_CHILD_ADD);
     struct sl_child *child = calloc(1, sizeof(*child));
@@ -247,6 +250,26 @@ enum sl_rc child_install(struct ike_child *c, bool we_began, bool outbound, stru
     lifetimes(c, conf);
     isa_touch(sa);
     return SL_OK;
+}
+
+void child_unsure(struct ike_child *c)
+{
+    const int64_t most = c->established_ns + IKE_UNSURE_MAX_NS;
+    c->retry_ns = c->sa->ike->now_ns + IKE_UNSURE_NS;
+    if (c->retry_ns > most)
+        c->retry_ns = most;
+    c->sa->unsure = c->id;
+    isa_touch(c->sa);
+}
+
+void child_sure(struct ike_isa *sa)
+{
+    struct ike_child *c = sa->unsure ? child_find(sa, sa->unsure) : NULL;
+    sa->unsure = 0;
+    if (!c)
+        return;
+    c->retry_ns = 0;
+    isa_touch(sa);
 }
 
 void child_told(const struct ike_child *c)

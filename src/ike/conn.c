@@ -219,6 +219,10 @@ static void settle_up(struct ike_conn *conn, struct ike_cmd *cmd)
         cmd_done(conn, cmd, SL_OK, "up");
 }
 
+/*
+ * Ends when all is gone that it found and what rekeys under way make of that; not what the peer
+ * brings up afterwards.
+ */
 static void settle_down(struct ike_conn *conn, struct ike_cmd *cmd)
 {
     bool left = false;
@@ -228,7 +232,8 @@ static void settle_down(struct ike_conn *conn, struct ike_cmd *cmd)
         if (!cmd->child[0]) {
             if (!cmd->begun)
                 isa_close(sa, SL_IKE_DELETED, "taken down by command");
-            left = left || (sa->state != ISA_DEAD && sa->state != ISA_CLOSED);
+            left = left || (sa->state != ISA_DEAD && sa->state != ISA_CLOSED &&
+                            (sa->want_delete || sa->state == ISA_DELETING));
             continue;
         }
         struct ike_child *next;
@@ -245,7 +250,7 @@ static void settle_down(struct ike_conn *conn, struct ike_cmd *cmd)
                 c->end_rc = SL_IKE_DELETED;
                 isa_touch(sa);
             }
-            left = true;
+            left = left || c->want_delete || c->state == CHILD_DELETING;
         }
     }
     cmd->begun = true;
@@ -293,7 +298,7 @@ static enum progress rekey_progress(const struct ike_conn *conn, const struct ik
         if (!sa || sa->state != ISA_UP)
             return sa && sa->replaced_by ? REKEY_DONE : REKEY_FAILED;
         const bool busy = (sa->out && sa->out->kind == XCHG_REKEY_IKE) ||
-                          (sa->in && sa->in->kind == XCHG_REKEY_IKE);
+                          (sa->in && sa->in->kind == XCHG_REKEY_IKE) || v1_rekeys(sa, 0);
         return sa->want_rekey || busy ? REKEY_WAITS : REKEY_FAILED;
     }
     const struct ike_child *c = IKE_OF(ike_map_get(&ike->t.children, id), struct ike_child, by_id);
@@ -302,7 +307,8 @@ static enum progress rekey_progress(const struct ike_conn *conn, const struct ik
     if (c->replaced_by)
         return REKEY_DONE;
     const struct ike_xchg *out = c->sa->out, *in = c->sa->in;
-    const bool busy = (out && out->old_child == id) || (in && in->old_child == id);
+    const bool busy =
+        (out && out->old_child == id) || (in && in->old_child == id) || v1_rekeys(c->sa, id);
     return c->state == CHILD_UP && (c->want_rekey || busy) ? REKEY_WAITS : REKEY_FAILED;
 }
 

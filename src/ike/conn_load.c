@@ -159,7 +159,10 @@ static void commit(struct sl_ike *ike, struct prepared *p, const struct sl_conf_
     c->keep_n = p->keep_n;
     c->prefix = sl_steal(&p->prefix);
     c->prefix_n = p->prefix_n;
+    const struct sl_conf_connection *old = c->conf;
     c->conf = conf;
+    if (old && old != conf)
+        conn_changed(c, old, conf);
     ike_map_put(&x->by_name, &c->by_name, name_key(c->name));
     if (conn_initiable(conf))
         ike_map_put(&x->by_remote, &c->by_remote, addr_key(&conf->remote.addr));
@@ -284,32 +287,50 @@ static void insert(struct ike_conn_index *x, size_t from, struct ike_conn *c)
     x->fit[at] = c;
 }
 
-static void find_candidates(struct ike_conn_index *x)
+static void find_of(struct ike_conn_index *x, bool ikev1)
 {
-    x->fit_n = 0;
     for (unsigned score = FITS_MAX; score > 0; score--) {
         const size_t from = x->fit_n;
         struct ike_map_node *n = ike_map_get(&x->by_remote, addr_key(&x->remote));
         for (; n; n = ike_map_next(n)) {
             struct ike_conn *c = IKE_OF(n, struct ike_conn, by_remote);
-            if (fits(c, &x->local, &x->remote) == score)
+            if (c->conf->ikev1 == ikev1 && fits(c, &x->local, &x->remote) == score)
                 insert(x, from, c);
         }
         for (size_t i = 0; i < x->loose_n; i++)
-            if (fits(x->loose[i], &x->local, &x->remote) == score)
+            if (x->loose[i]->conf->ikev1 == ikev1 &&
+                fits(x->loose[i], &x->local, &x->remote) == score)
                 insert(x, from, x->loose[i]);
     }
+}
+
+/* Those of IKEv2 first, then those of IKEv1. */
+static struct ike_conn_index *find_candidates(struct sl_ike *ike, const struct sl_addr *local,
+                                              const struct sl_addr *remote)
+{
+    struct ike_conn_index *x = &ike->index;
+    if (x->asked && sl_addr_eq(&x->local, local) && sl_addr_eq(&x->remote, remote))
+        return x;
+    x->local = *local;
+    x->remote = *remote;
+    x->fit_n = 0;
+    find_of(x, false);
+    x->fit_v2_n = x->fit_n;
+    find_of(x, true);
+    x->asked = true;
+    return x;
 }
 
 struct ike_conn *conn_candidate(struct sl_ike *ike, const struct sl_addr *local,
                                 const struct sl_addr *remote, size_t n)
 {
-    struct ike_conn_index *x = &ike->index;
-    if (!x->asked || !sl_addr_eq(&x->local, local) || !sl_addr_eq(&x->remote, remote)) {
-        x->local = *local;
-        x->remote = *remote;
-        find_candidates(x);
-        x->asked = true;
-    }
-    return n < x->fit_n ? x->fit[n] : NULL;
+    const struct ike_conn_index *x = find_candidates(ike, local, remote);
+    return n < x->fit_v2_n ? x->fit[n] : NULL;
+}
+
+struct ike_conn *conn_candidate_v1(struct sl_ike *ike, const struct sl_addr *local,
+                                   const struct sl_addr *remote, size_t n)
+{
+    const struct ike_conn_index *x = find_candidates(ike, local, remote);
+    return n < x->fit_n - x->fit_v2_n ? x->fit[x->fit_v2_n + n] : NULL;
 }

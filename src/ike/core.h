@@ -47,12 +47,17 @@
 #define IKE_BACKOFF_MAX_NS    (300 * SL_NS_PER_S)
 #define IKE_STAPLES_BYTES     8192 /* OCSP responses sent in one message; peers read little more */
 #define IKE_RESPONDERS_MAX    64   /* responders named by a peer that are looked at */
-#define IKE_ADDRESSES_MAX     64   /* of this host */
-#define IKE_MOBIKE_ADDRESSES  8    /* additional ones of a peer, and ours told to it */
-#define IKE_SPI_ANSWERS_PER_S 10   /* INVALID_IKE_SPI and INVALID_MAJOR_VERSION */
+#define IKE_UNSURE_NS         (2 * SL_NS_PER_S) /* no word about a child the peer may not know of yet */
+#define IKE_UNSURE_MAX_NS     (10 * SL_NS_PER_S) /* the same, while its request is repeated */
+#define IKE_EARLY_DELETES     8  /* SPIs deleted by the peer before its answer came, remembered */
+#define IKE_ADDRESSES_MAX     64 /* of this host */
+#define IKE_MOBIKE_ADDRESSES  8  /* additional ones of a peer, and ours told to it */
+#define IKE_SPI_ANSWERS_PER_S 10 /* INVALID_IKE_SPI and INVALID_MAJOR_VERSION */
 
 struct ike_isa;
 struct ike_xchg;
+struct ike_v1;  /* of an IKE SA of version 1, src/ike/v1/v1.h */
+struct v1_xchg; /* of one of its exchanges */
 
 /* ---- child SAs ---------------------------------------------------------------------------------- */
 enum ike_child_state {
@@ -80,6 +85,7 @@ struct ike_child {
     bool installed; /* the datapath has it */
     bool outbound;  /* the datapath sends on it */
     bool want_rekey, want_delete;
+    bool peer_deleted; /* by the peer, before our exchange that makes it was over */
     uint32_t spi_in, spi_out;
     struct sl_suite suite;
     enum sl_ke ke;         /* of PFS; SL_KE_NONE */
@@ -170,7 +176,10 @@ struct ike_xchg {
     bool rival;
     struct sl_buf rival_nonce;
     uint64_t rival_id;
+    uint32_t early_delete[IKE_EARLY_DELETES]; /* unknown SPIs: maybe of what it is to bring */
+    size_t early_deletes;
     struct ike_setup *setup; /* XCHG_SETUP only */
+    struct v1_xchg *v1;      /* IKEv1; NULL: IKEv2 */
 
     uint16_t refuse; /* N to answer a refused request with; 0: by the reason */
     struct sl_buf refuse_data;
@@ -203,6 +212,7 @@ struct ike_mobike {
 
 struct ike_isa {
     struct sl_ike *ike;
+    struct ike_v1 *v1; /* IKEv1; NULL: IKEv2 */
     struct ike_isa *prev, *next;
     struct ike_map_node by_id, by_spi;
     struct ike_map_node by_init, by_peer;  /* half-open responders; SAs that are up, by peer's ID */
@@ -250,6 +260,7 @@ struct ike_isa {
     /* wishes, carried out one at a time by isa_run */
     bool want_rekey, want_delete, want_liveness, want_reauth;
     int64_t retry_ns;     /* rekey of this SA: not before */
+    uint64_t unsure;      /* child made by our last response, which may be lost; 0: none */
     uint64_t replaces;    /* reauthentication: the SA to delete when this one is up */
     uint64_t replaced_by; /* another SA stands in for it: its end is no loss */
 
@@ -312,8 +323,8 @@ struct ike_conn_index {
     struct ike_map by_name, by_remote;
     struct ike_conn **loose; /* configured, without one remote address, in the file's order */
     size_t loose_n;
-    struct ike_conn **fit; /* room for all */
-    size_t fit_n;
+    struct ike_conn **fit;  /* room for all */
+    size_t fit_n, fit_v2_n; /* of IKEv2 first */
     struct sl_addr local, remote;
     bool asked; /* fit is of local and remote */
 };
@@ -404,6 +415,7 @@ void isa_due(struct ike_isa *sa); /* its timer has come */
 bool isa_alive(const struct ike_isa *sa);
 void isas_settle(struct sl_ike *ike);
 void isa_known(struct ike_isa *sa); /* id_remote is final: to be found by it */
+void isa_only(struct ike_isa *sa);  /* the peer says so of an SA that is up: others with it end */
 
 /* ---- child.c -------------------------------------------------------------------------------------------- */
 struct ike_child *child_new(struct ike_isa *sa, const char *name); /* not yet in sa->children */
@@ -428,6 +440,13 @@ enum sl_rc child_allowed(const struct ike_isa *sa, const struct sl_conf_child *c
 enum sl_rc child_install(struct ike_child *c, bool we_began, bool outbound, struct sl_bytes ni,
                          struct sl_bytes nr, const struct sl_secret *shared,
                          struct sl_err *err) SL_MUST_USE;
+/*
+ * Our response that made a child may be lost, and until the peer has repeated its request it would
+ * answer that there is no such child, and yet bring it up later (RFC 7296 2.25). So we do nothing
+ * about it before the peer shows that it knows it, or has had its time.
+ */
+void child_unsure(struct ike_child *c);     /* made, or its making repeated, by our response */
+void child_sure(struct ike_isa *sa);        /* a later request, or traffic, came */
 void child_told(const struct ike_child *c); /* the event of its being up, after the IKE SA's */
 void child_outbound(struct ike_child *c);
 void child_move(struct ike_child *c);
@@ -454,6 +473,9 @@ enum sl_rc xchg_ask_ke(struct ike_xchg *x, struct sl_bytes peer_public,
                        struct sl_err *err) SL_MUST_USE;
 enum sl_rc xchg_ask_sign(struct ike_xchg *x, const char *key, enum sl_sig sig,
                          struct sl_buf *octets, struct sl_err *err) SL_MUST_USE;
+/* IKEv1: SKEYID of a pre-shared key, answered as a signature is (RFC 2409 5). */
+enum sl_rc xchg_ask_skeyid(struct ike_xchg *x, const char *psk, struct sl_buf *nonces,
+                           struct sl_err *err) SL_MUST_USE;
 enum sl_rc xchg_ask_decision(struct ike_xchg *x, struct ike_ask *ask,
                              struct sl_err *err) SL_MUST_USE;
 void xchg_ask_nothing(struct ike_xchg *x);
@@ -487,10 +509,16 @@ void ike_event(struct sl_ike *ike, enum sl_ike_event ev, const struct ike_isa *s
 int64_t ike_jitter(struct sl_ike *ike, int64_t span_ns); /* 0..span */
 
 /* ---- conn_load.c -------------------------------------------------------------------------------------------- */
-/* Takes a configuration whole, or nothing of it. SAs of connections that stay are not touched. */
+/*
+ * Takes a configuration whole, or nothing of it. SAs of connections that stay as they are are not
+ * touched. The one before must be there until this returns; nothing borrows from it afterwards.
+ */
 enum sl_rc conns_load(struct sl_ike *ike, const struct sl_config *config,
                       struct sl_err *err) SL_MUST_USE;
 void conns_free(struct sl_ike *ike);
+/* conn_change.c: ends what of conn's SAs does not fit fresh, which has taken the place of old. */
+void conn_changed(struct ike_conn *conn, const struct sl_conf_connection *old,
+                  const struct sl_conf_connection *fresh);
 struct ike_conn *conn_find(const struct sl_ike *ike, const char *name);
 const struct sl_conf_child *conn_child(const struct ike_conn *conn,
                                        const char *name); /* NULL: none */
@@ -500,6 +528,9 @@ const struct sl_conf_child *conn_child(const struct ike_conn *conn,
  */
 struct ike_conn *conn_candidate(struct sl_ike *ike, const struct sl_addr *local,
                                 const struct sl_addr *remote, size_t n);
+/* The same among those of IKEv1; conn_candidate knows only those of IKEv2. */
+struct ike_conn *conn_candidate_v1(struct sl_ike *ike, const struct sl_addr *local,
+                                   const struct sl_addr *remote, size_t n);
 void conn_free(struct ike_conn *conn);   /* in no list or table any more */
 void conn_forget(struct ike_conn *conn); /* takes it out of the tables: it is configured no more */
 bool conn_initiable(const struct sl_conf_connection *conf); /* we know where its peer is */
@@ -534,6 +565,24 @@ void put_ocsp_request(struct ike_wr *c);
 /* Our responses, where the peer asked for them and as far as they are at hand and fresh. */
 void put_staples(struct ike_wr *c, struct ike_xchg *x);
 
+/* ---- v1: what the core calls of src/ike/v1 (v1.h) ------------------------------------------------------------- */
+void v1_packet(struct sl_ike *ike, const struct sl_endpoint *local,
+               const struct sl_endpoint *remote, struct sl_bytes data);
+/* Begins an IKE SA; child NULL: none of its own. replaces: the SA that it succeeds, or NULL. */
+struct ike_isa *v1_begin(struct sl_ike *ike, struct ike_conn *conn, const char *child,
+                         struct ike_isa *replaces, struct sl_err *err);
+void v1_isa_clear(struct ike_isa *sa);
+void v1_xchg_clear(struct ike_xchg *x);
+bool v1_holds(const struct ike_isa *sa, const struct ike_xchg *x);
+void v1_event(struct ike_xchg *x, uint16_t on, bool message);
+int64_t v1_deadline(const struct ike_isa *sa);
+void v1_due(struct ike_isa *sa);
+bool v1_run_one(struct ike_isa *sa);
+bool v1_rekeys(const struct ike_isa *sa, uint64_t child); /* child 0: the SA itself */
+void v1_closing(struct ike_isa *sa); /* its children are about to end: tell the peer */
+enum sl_rc v1_child_keys(struct ike_child_keys *out, const struct ike_child *c, bool we_began,
+                         struct sl_bytes ni, struct sl_bytes nr, const struct sl_secret *shared,
+                         struct sl_err *err) SL_MUST_USE;
 /* ---- v2/config.c ---------------------------------------------------------------------------------------------- */
 /* Client: what virtual_ip asks for, and what the peer gave. */
 void put_cfg_request(struct ike_wr *c, const struct ike_isa *sa);
@@ -591,6 +640,10 @@ bool intermediate_cover(struct sl_buf *octets, const struct ike_xchg *x) SL_MUST
 
 /* The initiator's IKE_SA_INIT exchange is done: sign and send IKE_AUTH. */
 enum sl_rc auth_begin(struct ike_xchg *x, struct sl_err *err) SL_MUST_USE;
+/* Our ID, and what a verdict grants; of both versions. */
+enum sl_rc auth_choose_id(struct ike_isa *sa, struct sl_err *err) SL_MUST_USE;
+enum sl_rc auth_take_verdict(struct ike_isa *sa, const struct sl_verdict *v,
+                             struct sl_err *err) SL_MUST_USE;
 /* The table for a peer's request on an established SA; NULL: none for that exchange type. */
 const struct ike_table *ike_responder_table(const struct ike_isa *sa, uint8_t exchange);
 /* Which of two simultaneous SAs loses: the one with the lowest of the four nonces (RFC 7296 2.8.1). */

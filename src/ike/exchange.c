@@ -61,6 +61,7 @@ void xchg_free(struct ike_xchg *x)
     if (!x)
         return;
     forget_question(x);
+    v1_xchg_clear(x);
     struct ike_isa *sa = x->sa;
     if (sa->out == x)
         sa->out = NULL;
@@ -127,6 +128,10 @@ static void lost(struct ike_xchg *x)
 void xchg_event(struct ike_xchg *x, uint16_t on, bool message)
 {
     struct ike_isa *sa = x->sa;
+    if (x->v1) {
+        v1_event(x, on, message);
+        return;
+    }
     for (;;) {
         struct sl_err err = { 0 };
         const struct ike_table *table = x->table;
@@ -205,6 +210,21 @@ enum sl_rc xchg_ask_sign(struct ike_xchg *x, const char *key, enum sl_sig sig,
     *octets = (struct sl_buf){ 0 };
     snprintf(act->key, sizeof(act->key), "%s", key);
     act->a.sig = sig;
+    act->a.prf = x->sa->prf;
+    ask(x, ASK_SIGN, act);
+    return SL_OK;
+}
+
+enum sl_rc xchg_ask_skeyid(struct ike_xchg *x, const char *psk, struct sl_buf *nonces,
+                           struct sl_err *err)
+{
+    struct ike_act *act = ike_act_new(&x->sa->ike->actions, SL_IKE_ASK_SIGN);
+    if (!act)
+        return SL_FAIL_MEM(err);
+    act->data = *nonces;
+    *nonces = (struct sl_buf){ 0 };
+    snprintf(act->key, sizeof(act->key), "%s", psk);
+    act->a.skeyid = true;
     act->a.prf = x->sa->prf;
     ask(x, ASK_SIGN, act);
     return SL_OK;

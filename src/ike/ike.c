@@ -132,7 +132,7 @@ static struct ike_isa *find_sa(struct sl_ike *ike, const struct ike_hdr *h)
     const uint8_t *theirs = ike_hdr_from_initiator(h) ? h->spi_i : h->spi_r;
     struct ike_isa *sa =
         IKE_OF(ike_map_get(&ike->t.by_spi, ike_spi_key(ours)), struct ike_isa, by_spi);
-    if (!sa || sa->initiator == ike_hdr_from_initiator(h) || sa->state == ISA_MAKING ||
+    if (!sa || sa->v1 || sa->initiator == ike_hdr_from_initiator(h) || sa->state == ISA_MAKING ||
         sa->state == ISA_DEAD)
         return NULL;
     const uint8_t none[IKE_SPI_LEN] = { 0 };
@@ -197,6 +197,9 @@ static void repeat_response(struct ike_isa *sa, const struct ike_message *m,
         return;
     }
     sa->ike->stats.retransmits++;
+    struct ike_child *c = sa->unsure ? child_find(sa, sa->unsure) : NULL;
+    if (c)
+        child_unsure(c);
     isa_transmit(sa, &sa->win.rx, local, remote);
 }
 
@@ -277,6 +280,7 @@ static void protected_message(struct ike_isa *sa, const struct ike_message *m,
     plain = (struct sl_buf){ 0 };
     if (!response) {
         ike_window_begin(&sa->win);
+        child_sure(sa); /* it has had our last response, or it would repeat that request */
         ike_sk_clear(&sa->rx_before); /* the peer has the new keys */
     }
     rc = ike_payloads_read(&x->list, first, sl_buf_bytes(&x->plain), &err);
@@ -348,7 +352,10 @@ void sl_ike_packet(struct sl_ike *ike, int64_t now_ns, const struct sl_endpoint 
     ike->stats.packets_in++;
     if (data.len == 1 && data.p[0] == 0xff)
         return; /* NAT keepalive (RFC 3948 2.3) */
-    dispatch(ike, local, remote, data);
+    if (data.len >= IKE_HDR_LEN && data.p[17] >> 4 == 1)
+        v1_packet(ike, local, remote, data); /* major version 1, which has the same header */
+    else
+        dispatch(ike, local, remote, data);
     conns_settle(ike);
 }
 
@@ -402,7 +409,7 @@ void sl_ike_answer_ke(struct sl_ike *ike, int64_t now_ns, uint64_t id, struct sl
         struct ike_isa *sa = x->sa;
         xchg_event(x, ANSWER(ASK_KE), false);
         /* The exchange may be gone; if not, the job is no longer its. */
-        if (sa->out == x || sa->in == x)
+        if (v1_holds(sa, x))
             x->job = NULL;
     }
     sl_ke_job_free(job);
@@ -472,6 +479,8 @@ void sl_ike_child_seen(struct sl_ike *ike, int64_t now_ns, uint64_t child_id)
         c->sa->seen_ns = ike->now_ns;
         if (c->state == CHILD_UP)
             child_outbound(c);
+        if (c->sa->unsure == c->id)
+            child_sure(c->sa);
     }
     conns_settle(ike);
 }
@@ -577,6 +586,7 @@ void sl_ike_list(const struct sl_ike *ike,
             .state = isa_story(sa),
             .local = sa->local,
             .remote = sa->remote,
+            .version = sa->v1 ? 1 : 2,
             .initiator = sa->initiator,
             .natt = sa->natt,
             .mobike = sa->mobike.on,

@@ -83,6 +83,7 @@ void isa_free(struct ike_isa *sa)
         ike->sas = sa->next;
     if (sa->next)
         sa->next->prev = sa->prev;
+    v1_isa_clear(sa);
     ike_keys_clear(&sa->keys);
     ike_sk_clear(&sa->tx);
     ike_sk_clear(&sa->rx);
@@ -129,6 +130,8 @@ struct ike_retry isa_retry(const struct ike_isa *sa)
 void isa_lifetimes(struct ike_isa *sa)
 {
     struct sl_ike *ike = sa->ike;
+    sl_secret_clear(&sa->keys.pi); /* AUTH is done */
+    sl_secret_clear(&sa->keys.pr);
     const struct sl_conf_connection *conf = sa->conn ? sa->conn->conf : NULL;
     sa->established_ns = sa->seen_ns = ike->now_ns;
     sa->half_open_ns = INT64_MAX;
@@ -166,8 +169,10 @@ void isa_half_open_done(struct ike_isa *sa)
  */
 static void resolve_simultaneous(struct ike_isa *sa, struct ike_isa *o)
 {
-    if (o->conn != sa->conn || o->replaces || sa->replaces ||
-        !sl_id_eq(&o->id_local, &sa->id_local))
+    if (o->conn != sa->conn || !sl_id_eq(&o->id_local, &sa->id_local))
+        return;
+    /* A rekey of IKEv1 is a new SA; only those that were made at the same time collide. */
+    if (sa->v1 ? o->established_ns < sa->created_ns : o->replaces || sa->replaces)
         return;
     struct ike_isa *loser = memcmp(o->tie, sa->tie, sizeof(sa->tie)) < 0 ? o : sa;
     if (!loser->began)
@@ -197,6 +202,12 @@ static void end_older(struct ike_isa *sa, struct ike_isa *other)
 {
     if (other->conn == sa->conn && other->established_ns <= sa->created_ns && !sa->replaces)
         isa_end(other, SL_IKE_REPLACED, "the peer began anew (INITIAL_CONTACT)", false);
+}
+
+void isa_only(struct ike_isa *sa)
+{
+    with_same_peer(sa, true, end_older);
+    with_same_peer(sa, false, end_older);
 }
 
 void isa_up(struct ike_isa *sa, bool only)
@@ -335,7 +346,7 @@ void isa_close(struct ike_isa *sa, enum sl_rc rc, const char *text)
         return;
     case ISA_SETUP:
         /* The peer may have accepted our IKE_AUTH already: then finish, to be able to say goodbye. */
-        if (sa->initiator && sa->out && sa->out->state >= I_AUTH_SENT) {
+        if (!sa->v1 && sa->initiator && sa->out && sa->out->state >= I_AUTH_SENT) {
             sa->want_delete = true;
             sa->end_rc = rc;
             return;
@@ -352,6 +363,7 @@ void isa_close(struct ike_isa *sa, enum sl_rc rc, const char *text)
     if (text)
         snprintf(sa->end_text, sizeof(sa->end_text), "%s", text);
     /* Traffic stops now; a dead peer must not be able to delay that. */
+    v1_closing(sa);
     if (sa->state == ISA_UP)
         while (sa->children)
             child_end(sa->children, rc, false);
@@ -422,6 +434,8 @@ static bool run_one(struct ike_isa *sa)
     const int64_t now = sa->ike->now_ns;
     const bool peer_rekeys = sa->in && sa->in->kind == XCHG_REKEY_IKE;
     struct ike_child *c;
+    if (sa->v1)
+        return v1_run_one(sa);
     if (sa->out || sa->retry_ns > now || (sa->state != ISA_UP && sa->state != ISA_REKEYED))
         return false;
     if (sa->want_delete) {
@@ -506,6 +520,8 @@ static int64_t deadline(const struct ike_isa *sa)
     int64_t at = sa->half_open_ns;
     if (sa->state == ISA_CLOSED)
         return at;
+    if (sa->v1)
+        at = min_ns(at, v1_deadline(sa));
     if (sa->win.tx_waiting)
         at = min_ns(at, sa->win.tx_due_ns);
     if (sa->state == ISA_SETUP && sa->out && sa->out->setup && sa->out->setup->hint_ns)
@@ -570,13 +586,18 @@ void isa_due(struct ike_isa *sa)
         else if (sa->state == ISA_REKEYED)
             sa->want_delete = true;
         else if (sa->state == ISA_SETUP)
-            isa_end(sa, SL_TIMEOUT, "IKE_AUTH did not come to an end in time", false);
+            isa_end(sa, SL_TIMEOUT,
+                    sa->v1 ? "phase 1 did not come to an end in time"
+                           : "IKE_AUTH did not come to an end in time",
+                    false);
     }
     if (sa->state == ISA_SETUP && sa->out && sa->out->setup && sa->out->setup->hint_ns &&
         sa->out->setup->hint_ns <= now) {
         give_up(sa);
         return;
     }
+    if (sa->v1)
+        v1_due(sa);
     if (sa->state == ISA_DEAD || sa->state == ISA_CLOSED)
         return;
     if (sa->win.tx_waiting && sa->win.tx_due_ns <= now && mobike_again(sa)) {

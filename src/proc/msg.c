@@ -363,6 +363,21 @@ static void msg_key_psk_auth_read(struct msg_key_psk_auth *m, struct sl_rd *r)
     m->octets = sl_rd_part32(r);
 }
 
+static void msg_key_psk_v1_write(const struct msg_key_psk_v1 *m, struct sl_wr *w)
+{
+    wr_text(w, m->name);
+    sl_wr_u16(w, (uint16_t)m->prf);
+    sl_wr_part32(w, m->nonces);
+    sl_wr_part32(w, m->octets);
+}
+static void msg_key_psk_v1_read(struct msg_key_psk_v1 *m, struct sl_rd *r)
+{
+    rd_text(r, m->name, sizeof(m->name));
+    m->prf = (enum sl_prf)sl_rd_u16(r);
+    m->nonces = sl_rd_part32(r);
+    m->octets = sl_rd_part32(r);
+}
+
 static void msg_key_reply_write(const struct msg_key_reply *m, struct sl_wr *w)
 {
     wr_rc(w, m->rc);
@@ -538,6 +553,7 @@ static void msg_decide_write(const struct sl_decision_ask *m, struct sl_wr *w)
     sl_wr_part32(w, m->octets);
     sl_wr_part32(w, m->auth);
     sl_wr_u16(w, (uint16_t)m->prf);
+    sl_wr_part32(w, m->nonces);
     sl_wr_u64(w, m->sa);
     wr_addr(w, &m->wish[0]);
     wr_addr(w, &m->wish[1]);
@@ -552,13 +568,14 @@ static void msg_decide_read(struct sl_decision_ask *m, struct sl_rd *r)
     m->cert_n = rd_list(r, m->cert, SL_ARRAY_LEN(m->cert));
     m->ocsp_n = rd_list(r, m->ocsp, SL_ARRAY_LEN(m->ocsp));
     uint8_t possession = sl_rd_u8(r);
-    if (possession < SL_POSSESSION_SIGNATURE || possession > SL_POSSESSION_NOT_ASKED)
+    if (possession < SL_POSSESSION_SIGNATURE || possession > SL_POSSESSION_PSK_V1)
         sl_rd_fail(r);
     m->possession = (enum sl_possession)possession;
     m->sig = rd_sig(r);
     m->octets = sl_rd_part32(r);
     m->auth = sl_rd_part32(r);
     m->prf = (enum sl_prf)sl_rd_u16(r);
+    m->nonces = sl_rd_part32(r);
     m->sa = sl_rd_u64(r);
     rd_pair(r, m->wish);
 }

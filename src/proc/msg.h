@@ -54,6 +54,11 @@ struct msg_key_psk_auth {
     enum sl_prf prf;
     struct sl_bytes octets;
 };
+struct msg_key_psk_v1 { /* octets empty: SKEYID itself, which only the ike process may have */
+    char name[MSG_KEY_NAME_MAX];
+    enum sl_prf prf;
+    struct sl_bytes nonces, octets;
+};
 /*
  * The answer to each: the signature, the plain text, the DER SubjectPublicKeyInfo (GENERATE,
  * SPKI), the MAC, or the list.
@@ -284,6 +289,7 @@ struct msg_none { /* a message that is its type alone */
     X(MSG_KEY_LIST, 22, msg_none, msg_none)                              \
     X(MSG_KEY_PSK_AUTH, 23, msg_key_psk_auth, msg_key_psk_auth)          \
     X(MSG_KEY_REPLY, 24, msg_key_reply, msg_key_reply)                   \
+    X(MSG_KEY_PSK_V1, 25, msg_key_psk_v1, msg_key_psk_v1)                \
     X(MSG_HTTP, 32, msg_http, msg_http)                                  \
     X(MSG_HTTP_REPLY, 33, msg_http_reply, msg_http_reply)                \
     X(MSG_LDAP, 34, msg_ldap, msg_ldap)                                  \

@@ -197,7 +197,12 @@ static void sign(struct sim_gw *gw, const struct sl_ike_action *a)
     struct sl_err err = { 0 };
     SL_AUTO_BUF sig = { 0 };
     enum sl_rc rc;
-    if (a->sig == SL_SIG_NONE) {
+    if (a->skeyid) {
+        uint8_t skeyid[SL_PRF_MAX];
+        rc = sl_keyset_psk_v1(sim_keys(), a->key, a->prf, a->data, sl_bytes(NULL, 0), skeyid, &err);
+        if (rc == SL_OK && !sl_buf_put(&sig, sl_bytes(skeyid, sl_prf_len(a->prf))))
+            abort();
+    } else if (a->sig == SL_SIG_NONE) {
         uint8_t mac[SL_PRF_MAX];
         rc = sl_keyset_psk_auth(sim_keys(), a->key, a->prf, a->data, mac, &err);
         if (rc == SL_OK && !sl_buf_put(&sig, sl_bytes(mac, sl_prf_len(a->prf))))
@@ -217,6 +222,13 @@ static enum sl_rc check_possession(const struct sl_decision_ask *ask, struct sl_
         SL_TRY(sl_keyset_psk_auth(sim_keys(), "psk", ask->prf, ask->octets, mac, err));
         if (!sl_ct_equal(ask->auth, sl_bytes(mac, sl_prf_len(ask->prf))))
             return SL_FAIL(err, SL_AUTH_PSK, "AUTH is not of the pre-shared key");
+        return SL_OK;
+    }
+    if (ask->possession == SL_POSSESSION_PSK_V1) {
+        uint8_t hash[SL_PRF_MAX];
+        SL_TRY(sl_keyset_psk_v1(sim_keys(), "psk", ask->prf, ask->nonces, ask->octets, hash, err));
+        if (!sl_ct_equal(ask->auth, sl_bytes(hash, sl_prf_len(ask->prf))))
+            return SL_FAIL(err, SL_AUTH_PSK, "HASH is not of the pre-shared key");
         return SL_OK;
     }
     if (!ask->cert_n)

@@ -14,9 +14,10 @@ static struct sl_pools *pools;
 static bool forge; /* the decision gives an address that is not of the pools */
 static struct sl_addr forged;
 
-static const char both_pools[] = "pool four {\n  addresses = { \"10.9.0.1-10.9.0.2\" }\n"
-                                 "  dns = { \"10.0.2.53\" }\n  split_dns = { corp.example }\n}\n"
-                                 "pool six {\n  addresses = { \"2001:db8:9::/64\" }\n}\n";
+static const char both_pools[] =
+    "pool four {\n  addresses = { \"10.9.0.1-10.9.0.2\" }\n"
+    "  lease = 1s\n  dns = { \"10.0.2.53\" }\n  split_dns = { corp.example }\n}\n"
+    "pool six {\n  addresses = { \"2001:db8:9::/64\" }\n}\n";
 static const struct world_ts client = { "dynamic", "10.0.2.0/24\", \"2001:db8:2::/64", NULL };
 static const struct world_ts server = { "10.0.2.0/24\", \"2001:db8:2::/64", "dynamic", both_pools };
 static const struct world_side asks4 = { "", "virtual_ip = { \"0.0.0.0\" }", "" };
@@ -213,10 +214,10 @@ START_TEST(rekeys_of_either_side_keep_the_address)
 }
 END_TEST
 
-START_TEST(exhausted_pool_leaves_the_ike_sa_without_a_child)
+/* Others have both addresses of the pool. */
+static void fill_pool(void)
 {
     struct sl_err err = { 0 };
-    begin(&client, &server, &asks4, &gives);
     for (unsigned i = 0; i < 2; i++) {
         struct sl_id id;
         struct sl_virtual v;
@@ -228,12 +229,37 @@ START_TEST(exhausted_pool_leaves_the_ike_sa_without_a_child)
                                           .now_s = now_s() };
         ck_assert_int_eq(sl_pools_take(pools, &take, &v, &err), SL_OK);
     }
+}
+
+START_TEST(exhausted_pool_makes_no_child_and_the_client_gives_up_the_ike_sa)
+{
+    begin(&client, &server, &asks4, &gives);
+    fill_pool();
     ck_assert_int_eq(up(), SL_ADDRESS_NONE);
+    /* On the server the IKE SA came up, without a child; the client then deleted it. */
+    ck_assert_uint_eq(w.b.events.n[SL_IKE_EV_IKE_UP], 1);
+    ck_assert_uint_eq(w.b.events.n[SL_IKE_EV_CHILD_UP], 0);
+    ck_assert_uint_eq(w.b.events.n[SL_IKE_EV_IKE_DOWN], 1);
+    ck_assert_int_eq(w.a.last_rc, SL_ADDRESS_NONE);
     ck_assert_ptr_nonnull(strstr(w.a.last_text, "INTERNAL_ADDRESS_FAILURE"));
-    ck_assert_uint_eq(sim_gw_view(&w.a).ike_up, 1);
-    ck_assert_uint_eq(sim_gw_view(&w.b).ike_up, 1);
-    ck_assert_uint_eq(sim_gw_view(&w.b).child_up, 0);
+    ck_assert_uint_eq(sim_gw_view(&w.a).ike_up, 0);
+    ck_assert_uint_eq(sim_gw_view(&w.b).ike_up, 0);
     ck_assert(!w.a.sas && !w.b.sas);
+    end();
+}
+END_TEST
+
+START_TEST(kept_child_comes_up_once_an_address_is_free)
+{
+    const struct world_side keeps = { "", "virtual_ip = { 4 }", "start = yes" };
+    begin(&client, &server, &keeps, &gives);
+    fill_pool();
+    world_run(&w, 20000);
+    ck_assert(!w.a.sas);
+    sl_pools_end(pools, 1001, now_s());
+    world_run(&w, 120000);
+    ck_assert(world_connected(&w));
+    ck_addr(&shown(&w.a).vip.addr[0], "10.9.0.2");
     end();
 }
 END_TEST
@@ -329,7 +355,8 @@ END_TEST
 SL_TESTS(ike_vip, SL_CASE(client_gets_an_address_and_its_child_is_of_that_address),
          SL_CASE(client_gets_both_families), SL_CASE(client_that_comes_again_gets_the_same_address),
          SL_CASE(rekeys_of_either_side_keep_the_address),
-         SL_CASE(exhausted_pool_leaves_the_ike_sa_without_a_child),
+         SL_CASE(exhausted_pool_makes_no_child_and_the_client_gives_up_the_ike_sa),
+         SL_CASE(kept_child_comes_up_once_an_address_is_free),
          SL_CASE(client_that_does_not_ask_where_it_must_gets_no_child),
          SL_CASE(dynamic_without_virtual_addresses_is_the_outer_address),
          SL_CASE(client_refuses_an_address_of_a_family_it_did_not_ask_for),

@@ -334,6 +334,49 @@ START_TEST(log_line_cannot_be_forged)
 }
 END_TEST
 
+/* More than a process may have mappings, as a gateway with many SAs has. */
+START_TEST(secrets_by_the_hundred_thousand)
+{
+    enum { N = 200000 };
+    static struct sl_secret v[N];
+    struct sl_err err = { 0 };
+    bool kept = true;
+    for (size_t i = 0; i < N; i++) {
+        if (sl_secret_init(&v[i], 16 + i % 60, &err) != SL_OK)
+            ck_abort_msg("secret %zu: %s", i, sl_err_text(&err));
+        memset(v[i].p, (int)(i & 0xff), v[i].len);
+    }
+    for (size_t i = 0; i < N; i++) {
+        for (size_t k = 0; k < v[i].len; k++)
+            kept = kept && v[i].p[k] == (i & 0xff);
+        sl_secret_clear(&v[i]);
+    }
+    ck_assert(kept);
+}
+END_TEST
+
+START_TEST(secrets_of_all_sizes_begin_as_zeros_also_where_another_was)
+{
+    for (size_t len = 1; len <= 5000; len += 7) {
+        struct sl_err err = { 0 };
+        struct sl_secret s[3] = { { 0 } };
+        for (unsigned round = 0; round < 2; round++) {
+            for (size_t i = 0; i < 3; i++) {
+                ck_ok(sl_secret_init(&s[i], len, &err), &err);
+                ck_assert_uint_eq(s[i].len, len);
+                bool zero = true;
+                for (size_t k = 0; k < len; k++)
+                    zero = zero && s[i].p[k] == 0;
+                ck_assert(zero);
+                memset(s[i].p, 0xa5, len);
+            }
+            for (size_t i = 0; i < 3; i++)
+                sl_secret_clear(&s[i]);
+        }
+    }
+}
+END_TEST
+
 SL_TESTS(base, SL_CASE(reader_past_end_is_sticky), SL_CASE(reader_with_bytes_left_is_not_done),
          SL_CASE(writer_output_cut_anywhere_does_not_read), SL_CASE(writer_past_its_limit_fails),
          SL_CASE(size_arithmetic_overflow_is_seen), SL_CASE(base64_matches_rfc4648),
@@ -344,4 +387,5 @@ SL_TESTS(base, SL_CASE(reader_past_end_is_sticky), SL_CASE(reader_with_bytes_lef
          SL_CASE(durations_know_their_units), SL_CASE(seeded_source_repeats_and_is_even),
          SL_CASE(endpoints_read_what_they_write), SL_CASE(prefix_with_host_bits_is_refused),
          SL_CASE(selectors_read_what_they_write), SL_CASE(selectors_intersect),
-         SL_CASE(log_line_cannot_be_forged))
+         SL_CASE(log_line_cannot_be_forged), SL_CASE(secrets_by_the_hundred_thousand),
+         SL_CASE(secrets_of_all_sizes_begin_as_zeros_also_where_another_was))

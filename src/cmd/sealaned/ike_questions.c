@@ -52,7 +52,12 @@ void ike_ask_sign(struct role_ike *r, const struct sl_ike_action *a)
     struct sl_err err = { 0 };
     struct question *q = new_question(r, a->id);
     enum sl_rc rc = q ? SL_OK : SL_FAIL_MEM(&err);
-    if (q && a->sig == SL_SIG_NONE) {
+    if (q && a->skeyid) {
+        struct msg_key_psk_v1 m = { .prf = a->prf, .nonces = a->data };
+        (void)snprintf(m.name, sizeof(m.name), "%s", a->key);
+        rc = msg_ask(r->p->link[PROC_KEYRING], MSG_KEY_PSK_V1, &m, SIGN_MS, on_signature, q, NULL,
+                     &err);
+    } else if (q && a->sig == SL_SIG_NONE) {
         struct msg_key_psk_auth m = { .prf = a->prf, .octets = a->data };
         (void)snprintf(m.name, sizeof(m.name), "%s", a->key);
         rc = msg_ask(r->p->link[PROC_KEYRING], MSG_KEY_PSK_AUTH, &m, SIGN_MS, on_signature, q, NULL,

@@ -371,6 +371,12 @@ static enum sl_rc ask_ldap(struct identity *id, const struct sl_question *q, str
 static enum sl_rc ask_psk(struct identity *id, const struct sl_question *q, struct question *ctx,
                           struct sl_err *err)
 {
+    if (q->nonces.len) {
+        struct msg_key_psk_v1 v1 = { .prf = q->prf, .nonces = q->nonces, .octets = q->octets };
+        snprintf(v1.name, sizeof(v1.name), "%s", q->psk);
+        return msg_ask(id->p->link[PROC_KEYRING], MSG_KEY_PSK_V1, &v1, q->timeout_ms, on_psk, ctx,
+                       NULL, err);
+    }
     struct msg_key_psk_auth m = { .prf = q->prf, .octets = q->octets };
     snprintf(m.name, sizeof(m.name), "%s", q->psk);
     return msg_ask(id->p->link[PROC_KEYRING], MSG_KEY_PSK_AUTH, &m, q->timeout_ms, on_psk, ctx,

@@ -240,14 +240,14 @@ static bool may(const struct keyring *k, enum proc_role_id who, enum msg_type ty
 {
     switch (who) {
     case PROC_IKE:
-        if (type == MSG_KEY_PSK_AUTH)
+        if (type == MSG_KEY_PSK_AUTH || type == MSG_KEY_PSK_V1)
             return true;
         return (type == MSG_KEY_SIGN || type == MSG_KEY_SPKI) && !is_ca(name) &&
                is_identity(k->p->config, name);
     case PROC_IDENTITY:
-        return type == MSG_KEY_PSK_AUTH || !is_ca(name);
+        return type == MSG_KEY_PSK_AUTH || type == MSG_KEY_PSK_V1 || !is_ca(name);
     case PROC_AUTHORITY:
-        return type != MSG_KEY_PSK_AUTH && is_ca(name);
+        return type != MSG_KEY_PSK_AUTH && type != MSG_KEY_PSK_V1 && is_ca(name);
     case PROC_SUPERVISOR:
     case PROC_ESP:
     case PROC_FETCH:
@@ -517,6 +517,22 @@ static enum sl_rc psk_auth(struct request *q, struct sl_err *err)
     return good ? SL_OK : SL_FAIL_MEM(err);
 }
 
+/* The ike process is given SKEYID, from which its keys come; identity only a HASH to compare. */
+static enum sl_rc psk_v1(struct request *q, struct sl_err *err)
+{
+    struct msg_key_psk_v1 m;
+    uint8_t out[SL_PRF_MAX];
+    if (!msg_read(MSG_KEY_PSK_V1, &m, q->body))
+        return malformed(q, MSG_KEY_PSK_V1, err);
+    SL_TRY(check(q->k, q->who, MSG_KEY_PSK_V1, m.name, err));
+    if ((q->who == PROC_IKE) != (m.octets.len == 0))
+        return SL_FAIL(err, SL_KEY_USE, "SKEYID is for the ike process, a HASH for identity alone");
+    SL_TRY(sl_keyset_psk_v1(q->k->keys, m.name, m.prf, m.nonces, m.octets, out, err));
+    bool good = sl_buf_put(q->out, sl_bytes(out, sl_prf_len(m.prf)));
+    sl_wipe(out, sizeof(out));
+    return good ? SL_OK : SL_FAIL_MEM(err);
+}
+
 static enum sl_rc run(struct request *q, uint16_t type, struct sl_err *err)
 {
     switch (type) {
@@ -536,6 +552,8 @@ static enum sl_rc run(struct request *q, uint16_t type, struct sl_err *err)
         return list(q, err);
     case MSG_KEY_PSK_AUTH:
         return psk_auth(q, err);
+    case MSG_KEY_PSK_V1:
+        return psk_v1(q, err);
     default:
         return SL_FAIL(err, SL_PROC_MESSAGE, "the keyring does not answer %s", msg_name(type));
     }

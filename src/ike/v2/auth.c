@@ -242,6 +242,16 @@ static enum sl_rc take_verdict(struct ike_isa *sa, const struct sl_verdict *v, s
     return SL_OK;
 }
 
+enum sl_rc auth_choose_id(struct ike_isa *sa, struct sl_err *err)
+{
+    return choose_id(sa, err);
+}
+
+enum sl_rc auth_take_verdict(struct ike_isa *sa, const struct sl_verdict *v, struct sl_err *err)
+{
+    return take_verdict(sa, v, err);
+}
+
 /* ---- initiator --------------------------------------------------------------------------------- */
 
 enum sl_rc auth_begin(struct ike_xchg *x, struct sl_err *err)
@@ -332,6 +342,16 @@ static enum sl_rc response_in(struct ike_xchg *x, struct sl_err *err)
     return ask_decision(x, &claim, err);
 }
 
+/*
+ * An address can be asked for in IKE_AUTH alone, so an IKE SA without one is of no use to us: it is taken
+ * down, and a later attempt begins anew (RFC 7296 3.15.4).
+ */
+static void without_address(struct ike_isa *sa, enum sl_rc rc, const char *text)
+{
+    if (rc == SL_ADDRESS_NONE || rc == SL_ADDRESS_UNEXPECTED)
+        isa_close(sa, rc, text);
+}
+
 /* Why the peer answered without a child; the IKE SA is up all the same (RFC 7296 2.21.2). */
 static void child_refused(struct ike_xchg *x, struct ike_child *c)
 {
@@ -355,6 +375,7 @@ static void child_refused(struct ike_xchg *x, struct ike_child *c)
     snprintf(child, sizeof(child), "%s", c->name);
     child_end(c, rc, false);
     child_failed(x->sa, child, rc, text);
+    without_address(x->sa, rc, text);
 }
 
 static void finish_child(struct ike_xchg *x)
@@ -380,6 +401,7 @@ static void finish_child(struct ike_xchg *x)
     }
     child_unwanted(c, rc);
     child_failed(sa, c->name, rc, sl_err_text(&err));
+    without_address(sa, rc, sl_err_text(&err));
 }
 
 static enum sl_rc established(struct ike_xchg *x, struct sl_err *err)

@@ -368,6 +368,8 @@ static enum sl_rc child_response(struct ike_xchg *x, struct sl_err *err)
     if (!c)
         return SL_FAIL(err, SL_IKE_DELETED, "child was taken down meanwhile");
     SL_TRY(child_chosen(x, c, child_conf(c), true, err));
+    for (size_t i = 0; i < x->early_deletes; i++)
+        c->peer_deleted = c->peer_deleted || x->early_delete[i] == c->spi_out;
     SL_TRY(read_nonce(x, &x->nr, err));
     if (!read_ke(x, c->ke, &ke) || (c->ke != SL_KE_NONE && c->ke != x->group))
         return SL_FAIL(err, SL_IKE_INVALID_KE, "KE payload does not fit the group chosen, %s",
@@ -408,9 +410,7 @@ static enum sl_rc child_finish(struct ike_xchg *x, struct sl_err *err)
     }
     x->child = NULL;
     child_told(c);
-    if (!rekey)
-        return SL_OK;
-    struct ike_child *old = child_find(sa, x->old_child);
+    struct ike_child *old = rekey ? child_find(sa, x->old_child) : NULL;
     if (old) {
         if (old->want_delete && old->end_rc != SL_IKE_LIFETIME)
             c->want_delete = true; /* taken down by command while it was rekeyed */
@@ -419,6 +419,8 @@ static enum sl_rc child_finish(struct ike_xchg *x, struct sl_err *err)
     struct ike_child *rival = x->rival_id ? child_find(sa, x->rival_id) : NULL;
     if (rival)
         child_replaced(rival, c->id, false); /* its maker deletes it */
+    if (c->peer_deleted)
+        child_end(c, SL_IKE_DELETED, true);
     return SL_OK;
 }
 
@@ -672,13 +674,20 @@ static void redundant(struct ike_isa *sa, uint64_t winner, bool we_delete)
     isa_touch(sa);
 }
 
+/* The SA that the peer's simultaneous rekey made, unless it has been deleted already. */
+static struct ike_isa *living_rival(const struct ike_xchg *x)
+{
+    struct ike_isa *rival = x->rival_id ? isa_find(x->sa->ike, x->rival_id) : NULL;
+    return rival && rival->state == ISA_UP ? rival : NULL;
+}
+
 static enum sl_rc rekey_finish(struct ike_xchg *x, struct sl_err *err)
 {
     struct ike_isa *sa = x->sa, *next = x->next;
     SL_TRY(xchg_take_ke(x, err));
     SL_TRY(make_next(x, err));
     adopt(x);
-    struct ike_isa *rival = x->rival_id ? isa_find(sa->ike, x->rival_id) : NULL;
+    struct ike_isa *rival = living_rival(x);
     if (sa->state != ISA_UP || sa->want_delete) {
         redundant(next, sa->replaced_by, true); /* the old SA ended, or is to end, meanwhile */
         return SL_OK;
@@ -701,7 +710,7 @@ static void rekey_initiator_fail(struct ike_xchg *x, enum sl_rc rc, const struct
 {
     struct ike_isa *sa = x->sa;
     struct sl_ike *ike = sa->ike;
-    struct ike_isa *rival = x->rival_id ? isa_find(ike, x->rival_id) : NULL;
+    struct ike_isa *rival = living_rival(x);
     ike_window_answered(&sa->win);
     if (sa->state != ISA_UP)
         return;
@@ -829,6 +838,11 @@ static enum sl_rc rekey_child_in(struct ike_xchg *x, struct sl_err *err)
     if (ike_notify_find(&x->list, IKE_N_REKEY_SA, &n) && n.protocol == IKE_PROTO_ESP &&
         read_spi(n.spi, &spi))
         old = child_by_spi_out(sa, spi);
+    if (!old && sa->out && (sa->out->kind == XCHG_REKEY_CHILD || sa->out->kind == XCHG_NEW_CHILD)) {
+        /* Maybe what the answer to our own request, still out, is to bring. */
+        (void)SL_FAIL(err, SL_IKE_STATE, "child with SPI %08x may be in the making", spi);
+        return xchg_refuse(x, IKE_N_TEMPORARY_FAILURE, SL_IKE_STATE);
+    }
     if (!old) {
         (void)SL_FAIL(err, SL_NOT_FOUND, "peer rekeys a child with SPI %08x that is not there",
                       spi);
@@ -849,6 +863,17 @@ static enum sl_rc rekey_child_in(struct ike_xchg *x, struct sl_err *err)
     return SL_OK;
 }
 
+/* The child that the peer rekeys may have gone, or been ordered down, while the answer was made. */
+static enum sl_rc check_old(struct ike_xchg *x, const struct ike_child *old, struct sl_err *err)
+{
+    const bool lost = !old || old->state == CHILD_DELETING || old->state == CHILD_GONE ||
+                      (old->want_delete && old->end_rc != SL_IKE_LIFETIME);
+    if (x->kind != XCHG_REKEY_CHILD || (old && old->replaced_by) || !lost)
+        return SL_OK;
+    (void)SL_FAIL(err, SL_IKE_STATE, "child is being closed (RFC 7296 2.25.1)");
+    return xchg_refuse(x, IKE_N_TEMPORARY_FAILURE, SL_IKE_STATE);
+}
+
 static enum sl_rc child_out(struct ike_xchg *x, struct sl_err *err)
 {
     struct ike_isa *sa = x->sa;
@@ -856,6 +881,8 @@ static enum sl_rc child_out(struct ike_xchg *x, struct sl_err *err)
     if (x->job)
         SL_TRY(xchg_take_ke(x, err));
     SL_TRY(check_idle(x, err));
+    struct ike_child *old = child_find(sa, x->old_child);
+    SL_TRY(check_old(x, old, err));
     SL_AUTO_BUF buf = { 0 };
     struct ike_wr w = ike_wr_chain(&buf);
     spi_bytes(spi, x->child->spi_in);
@@ -868,7 +895,7 @@ static enum sl_rc child_out(struct ike_xchg *x, struct sl_err *err)
     struct ike_datagrams d = { 0 };
     SL_TRY(xchg_seal_response(x, IKE_CREATE_CHILD_SA, &w, &buf, &d, err));
 
-    struct ike_child *c = x->child, *old = child_find(sa, x->old_child);
+    struct ike_child *c = x->child;
     child_add(sa, c);
     const enum sl_rc rc =
         child_install(c, false, x->kind == XCHG_NEW_CHILD, sl_buf_bytes(&x->ni),
@@ -883,13 +910,12 @@ static enum sl_rc child_out(struct ike_xchg *x, struct sl_err *err)
     struct ike_xchg *out = sa->out;
     if (out && out->kind == XCHG_REKEY_CHILD && out->old_child == x->old_child && out->rival)
         out->rival_id = c->id;
-    if (x->kind == XCHG_REKEY_CHILD && !old)
-        child_outbound(c);
-    else if (old && old->replaced_by && old->replaced_by != c->id)
+    if (old && old->replaced_by && old->replaced_by != c->id)
         child_replaced(c, old->replaced_by, false); /* our own rekey won meanwhile */
     else if (old)
         child_replaced(old, c->id, false);
     xchg_send_response(x, &d);
+    child_unsure(c);
     return SL_OK;
 }
 

@@ -96,6 +96,23 @@ struct deletes {
     bool ike;
 };
 
+/*
+ * A child that the peer has made by its answer to our request and deletes already, while we compute
+ * its keys: the Delete is answered as usual and carried out when it is there. Where the answer itself
+ * has not come yet, its SPI is kept until it does.
+ */
+static struct ike_child *being_made(struct ike_isa *sa, uint32_t spi)
+{
+    struct ike_xchg *out = sa->out;
+    if (!out || (out->kind != XCHG_REKEY_CHILD && out->kind != XCHG_NEW_CHILD))
+        return NULL;
+    if (out->child && out->child->spi_out == spi)
+        return out->child;
+    if (out->early_deletes < IKE_EARLY_DELETES)
+        out->early_delete[out->early_deletes++] = spi;
+    return NULL;
+}
+
 static enum sl_rc read_deletes(struct ike_xchg *x, struct deletes *d, struct sl_err *err)
 {
     const struct ike_payload *p = NULL;
@@ -107,6 +124,8 @@ static enum sl_rc read_deletes(struct ike_xchg *x, struct deletes *d, struct sl_
             d->ike = true;
         for (size_t i = 0; del.protocol == IKE_PROTO_ESP && i < del.n; i++) {
             struct ike_child *c = child_by_spi_out(x->sa, ike_delete_spi(&del, i));
+            if (!c)
+                c = being_made(x->sa, ike_delete_spi(&del, i));
             for (size_t k = 0; c && k < d->n; k++)
                 if (d->child[k] == c)
                     c = NULL;
@@ -131,6 +150,10 @@ static void peer_ends(struct ike_isa *sa, enum sl_rc rc, const char *text)
         ike_event(sa->ike, SL_IKE_EV_IKE_REKEYED, rival, NULL, SL_OK, "replaces IKE SA %llu",
                   (unsigned long long)sa->id);
     }
+    /* The loser of two simultaneous rekeys may go before our own exchange is over: no loss either. */
+    for (const struct ike_isa *old = sa->ike->sas; old; old = old->next)
+        if (old->out && old->out->kind == XCHG_REKEY_IKE && old->out->rival_id == sa->id)
+            sa->quiet = true;
     isa_end(sa, sa->state == ISA_DELETING && sa->end_rc ? sa->end_rc : rc, text, true);
 }
 
@@ -162,6 +185,10 @@ static enum sl_rc request_in(struct ike_xchg *x, struct sl_err *err)
         peer_ends(sa, SL_IKE_DELETED, "peer deleted it");
     } else {
         for (size_t i = 0; i < d.n; i++) {
+            if (sa->out && d.child[i] == sa->out->child) {
+                d.child[i]->peer_deleted = true;
+                continue;
+            }
             /* The peer knows already that its rekey lost against ours: no loss to tell of. */
             if (sa->out && sa->out->rival && sa->out->rival_id == d.child[i]->id)
                 d.child[i]->replaced_by = sa->out->old_child;

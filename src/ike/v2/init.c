@@ -128,6 +128,8 @@ struct ike_isa *init_begin(struct sl_ike *ike, struct ike_conn *conn, const char
                            struct sl_err *err)
 {
     const struct sl_conf_connection *conf = conn->conf;
+    if (conf->ikev1)
+        return v1_begin(ike, conn, child, NULL, err);
     if (ike->t.by_id.count >= ike->config->max_ike_sas) {
         (void)SL_FAIL(err, SL_IKE_LIMIT, "connection %s: %u IKE SAs are the configured most",
                       conn->name, ike->config->max_ike_sas);
