@@ -128,7 +128,7 @@ static uint8_t *take(size_t len)
     pthread_mutex_lock(&pool.lock);
     struct block *b = pool.free[size] || cut(size) ? pool.free[size] : NULL;
     if (b) {
-        UNPOISON(b, len);
+        UNPOISON(b, (size_t)BLOCK_MIN << size);
         pool.free[size] = b->next;
         b->next = NULL;
     }

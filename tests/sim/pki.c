@@ -41,6 +41,7 @@ static void clear(void)
     for (size_t i = 0; i < pki.n; i++)
         for (size_t k = 0; k < pki.id[i].n; k++)
             sl_buf_clear(&pki.id[i].chain[k]);
+    memset(&pki, 0, sizeof(pki));
 }
 
 static void add_extension(X509 *cert, X509 *issuer, int nid, const char *value)
@@ -92,7 +93,10 @@ static void init(void)
         return;
     struct sl_err err = { 0 };
     MUST(sl_keyset_new(&pki.keys, &err) == SL_OK);
-    atexit(clear);
+    static bool at_exit;
+    if (!at_exit)
+        atexit(clear);
+    at_exit = true;
     MUST(sl_keyset_psk_set(pki.keys, "psk", sl_str("a pre-shared key for simulations"), &err) ==
          SL_OK);
     pki.root_key = EVP_EC_gen("P-256");
@@ -120,11 +124,16 @@ const struct sim_identity *sim_identity(const char *name, const char *alg)
 {
     init();
     for (size_t i = 0; i < pki.n; i++)
-        if (strcmp(pki.id[i].name, name) == 0)
-            return &pki.id[i];
+        if (strcmp(pki.id[i].name, name) == 0) {
+            if (strcmp(pki.id[i].alg, alg) == 0)
+                return &pki.id[i];
+            clear();
+            init();
+        }
     MUST(pki.n < IDENTITIES_MAX);
     struct sim_identity *id = &pki.id[pki.n++];
     snprintf(id->name, sizeof(id->name), "%s", name);
+    snprintf(id->alg, sizeof(id->alg), "%s", alg);
     EVP_PKEY *key = generate(alg);
     MUST(key);
     BIO *bio = BIO_new(BIO_s_mem());

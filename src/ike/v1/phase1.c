@@ -398,6 +398,14 @@ static void lifetimes(struct ike_isa *sa)
         sa->rekey_ns += (sa->expire_ns - sa->rekey_ns) / 2;
 }
 
+static bool under_way(const struct ike_isa *sa)
+{
+    for (const struct ike_xchg *x = sa->v1->parts; x; x = x->v1->next)
+        if (x->v1->state != V1_DONE)
+            return true;
+    return false;
+}
+
 /* A successor takes the children over; the old SA is deleted a little later. */
 static void succeed(struct ike_isa *sa, struct ike_isa *old)
 {
@@ -410,10 +418,23 @@ static void succeed(struct ike_isa *sa, struct ike_isa *old)
     old->quiet = true;
     old->rekey_ns = old->expire_ns = old->reauth_ns = INT64_MAX;
     old->want_rekey = old->want_liveness = old->want_reauth = false;
-    if (!old->v1->parts_n)
+    if (!under_way(old))
         isa_inherit(sa, old);
     ike_event(sa->ike, SL_IKE_EV_IKE_REKEYED, sa, NULL, SL_OK, "replaces IKE SA %llu (IKEv1)",
               (unsigned long long)old->id);
+}
+
+/*
+ * A peer that makes another phase 1 means to go on with it, though nothing in the messages says so:
+ * strongSwan takes no quick mode on the old one any more. The children move; the old SA stays until the
+ * peer deletes it.
+ */
+static void adopt(struct ike_isa *sa)
+{
+    for (struct ike_isa *o = sa->conn ? sa->conn->sas : NULL; o; o = o->conn_next)
+        if (o != sa && o->v1 && o->state == ISA_UP && o->children && !under_way(o) &&
+            sl_id_eq(&o->id_remote, &sa->id_remote))
+            isa_inherit(sa, o);
 }
 
 void v1_established(struct ike_xchg *x)
@@ -431,6 +452,8 @@ void v1_established(struct ike_xchg *x)
     struct ike_isa *old = sa->replaces ? isa_find(sa->ike, sa->replaces) : NULL;
     if (old && old->v1 && old->state == ISA_UP)
         succeed(sa, old);
+    else if (!sa->initiator)
+        adopt(sa);
     if (sa->out == x)
         sa->out = NULL;
     if (sa->in == x)
