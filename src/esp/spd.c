@@ -53,7 +53,7 @@ static struct esp_num mask_of(uint8_t family, uint8_t len)
     unsigned n = len + (128 - bits(family)); /* IPv4 lies in the low bits */
     struct esp_num m;
     m.hi = n == 0 ? 0 : n >= 64 ? UINT64_MAX : UINT64_MAX << (64 - n);
-    m.lo = n <= 64 ? 0 : UINT64_MAX << (128 - n);
+    m.lo = n <= 64 ? 0 : n >= 128 ? UINT64_MAX : UINT64_MAX << (128 - n);
     return m;
 }
 

@@ -494,7 +494,7 @@ static uint64_t command(struct sl_ike *ike, int64_t now_ns, enum ike_cmd_kind ki
         (void)SL_FAIL(&err, SL_USAGE,
                       "connection %s has no remote address: it can only be begun by the peer",
                       connection);
-    if (err.rc != SL_OK) {
+    if (err.rc != SL_OK || !conn) {
         cmd->done->a.id = id;
         cmd->done->a.rc = err.rc;
         cmd->done->text = strdup(sl_err_text(&err));
