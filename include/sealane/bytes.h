@@ -67,6 +67,8 @@ void sl_buf_clear(struct sl_buf *b); /* frees; b is empty and usable again */
 void sl_buf_wipe(struct sl_buf *b);  /* overwrites, then frees */
 bool sl_buf_reserve(struct sl_buf *b, size_t more) SL_MUST_USE;
 bool sl_buf_put(struct sl_buf *b, struct sl_bytes v) SL_MUST_USE;
+bool sl_buf_set(struct sl_buf *b,
+                struct sl_bytes v) SL_MUST_USE; /* what it held is gone; v is not of b */
 bool sl_buf_put_str(struct sl_buf *b, const char *s) SL_MUST_USE;
 bool sl_buf_printf(struct sl_buf *b, const char *fmt, ...) SL_MUST_USE SL_PRINTF(2, 3);
 bool sl_buf_nul(struct sl_buf *b) SL_MUST_USE; /* NUL after the end, not counted in len */

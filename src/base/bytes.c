@@ -106,6 +106,12 @@ bool sl_buf_put(struct sl_buf *b, struct sl_bytes v)
     return true;
 }
 
+bool sl_buf_set(struct sl_buf *b, struct sl_bytes v)
+{
+    b->len = 0;
+    return sl_buf_put(b, v);
+}
+
 bool sl_buf_put_str(struct sl_buf *b, const char *s)
 {
     return sl_buf_put(b, sl_str(s));

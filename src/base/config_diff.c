@@ -158,6 +158,8 @@ static bool same_id(const char *a, const char *b)
 static bool same_value(const struct conf_key *key, const void *a, const void *b)
 {
     const char *x = (const char *)a + key->offset, *y = (const char *)b + key->offset;
+    if (conf_type_is_list(key->type))
+        return key->count_offset ? same_values(key, a, b) : same_strings(x, y);
     switch (key->type) {
     case CONF_TEXT:
     case CONF_REF:
@@ -167,22 +169,6 @@ static bool same_value(const struct conf_key *key, const void *a, const void *b)
     case CONF_KEYALG:
     case CONF_CHOICE_TEXT:
         return same_text(x, y);
-    case CONF_STRINGS:
-    case CONF_PATHS:
-    case CONF_ANCHORS:
-    case CONF_SANS:
-    case CONF_ATTRS:
-    case CONF_REWRITES:
-    case CONF_PREFIXES:
-    case CONF_POOL:
-    case CONF_IPS:
-    case CONF_STATICS:
-        return same_strings(x, y);
-    case CONF_TS_LIST:
-    case CONF_TS_DYNAMIC:
-    case CONF_IKE:
-    case CONF_ESP:
-        return same_values(key, a, b);
     case CONF_ADDR:
         return sl_addr_eq((const void *)x, (const void *)y);
     case CONF_ENDPOINT:
@@ -191,16 +177,9 @@ static bool same_value(const struct conf_key *key, const void *a, const void *b)
         return sl_ts_eq((const void *)x, (const void *)y);
     case CONF_ID:
         return same_id(x, y);
-    case CONF_BOOL:
-    case CONF_INT:
-    case CONF_BYTES:
-    case CONF_SECONDS:
-    case CONF_MILLIS:
-    case CONF_CHOICE:
-    case CONF_CHOICE_BOOL:
-        break;
+    default:
+        return !memcmp(x, y, key->size);
     }
-    return !memcmp(x, y, key->size);
 }
 
 /* ---- rows -------------------------------------------------------------------------------------- */

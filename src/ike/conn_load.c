@@ -163,6 +163,7 @@ static void commit(struct sl_ike *ike, struct prepared *p, const struct sl_conf_
     c->conf = conf;
     if (old && old != conf)
         conn_changed(c, old, conf);
+    x->ikev1 = x->ikev1 || conf->ikev1;
     ike_map_put(&x->by_name, &c->by_name, name_key(c->name));
     if (conn_initiable(conf))
         ike_map_put(&x->by_remote, &c->by_remote, addr_key(&conf->remote.addr));

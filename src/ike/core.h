@@ -340,6 +340,7 @@ struct ike_conn_index {
     size_t fit_n, fit_v2_n; /* of IKEv2 first */
     struct sl_addr local, remote;
     bool asked; /* fit is of local and remote */
+    bool ikev1; /* a connection speaks IKEv1, or has: its SAs may still be there */
 };
 
 /* ---- credentials ------------------------------------------------------------------------------------- */
@@ -655,6 +656,13 @@ bool intermediate_cover(struct sl_buf *octets, const struct ike_xchg *x) SL_MUST
 /* A proposal's SPI; false: not 4 bytes, or reserved. */
 bool child_read_spi(struct sl_bytes spi, uint32_t *out);
 /* The KE payload that goes with what was chosen: none without PFS. False: missing or another group. */
+/*
+ * The initiator's side: what is offered, into x->offer_i and x->offer_r: the selectors of c when it is
+ * rekeyed, with its successor in x->child, else those that the configuration and the grants allow.
+ */
+enum sl_rc child_offer(struct ike_xchg *x, struct ike_child *c, const struct sl_conf_child *conf,
+                       struct sl_err *err) SL_MUST_USE;
+void child_spi_bytes(uint8_t out[4], uint32_t spi);
 bool child_read_ke(const struct ike_xchg *x, enum sl_ke group, struct ike_ke *ke);
 enum sl_rc child_read_nonce(const struct ike_xchg *x, struct sl_buf *to,
                             struct sl_err *err) SL_MUST_USE;

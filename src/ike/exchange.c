@@ -269,8 +269,7 @@ enum sl_rc xchg_nonce(struct ike_xchg *x, struct sl_buf *nonce, struct sl_err *e
 {
     uint8_t fresh[IKE_NONCE_LEN];
     sl_rng_fill(&x->sa->ike->rng, fresh, sizeof(fresh));
-    nonce->len = 0;
-    return sl_buf_put(nonce, sl_bytes(fresh, sizeof(fresh))) ? SL_OK : SL_FAIL_MEM(err);
+    return sl_buf_set(nonce, sl_bytes(fresh, sizeof(fresh))) ? SL_OK : SL_FAIL_MEM(err);
 }
 
 /* ---- sending ----------------------------------------------------------------------------------- */

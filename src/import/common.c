@@ -42,6 +42,19 @@ void imp_set_bool(struct imp_model *m, struct imp_conn *c, struct imp_key *from,
         imp_note_key(m, &c->notes, from, imp_printf(m->x, "sealane does not take %s", line));
 }
 
+void imp_ikev1(struct imp_model *m, struct imp_conn *c, struct imp_key *aggressive)
+{
+    imp_set(m, &c->sets, "version", "ikev1");
+    if (!aggressive || imp_bool(aggressive->value) != 1)
+        return;
+    if (!c->psk)
+        imp_set(m, &c->sets, "aggressive", "yes");
+    else
+        imp_note_key(m, &c->notes, aggressive,
+                     "written for main mode: aggressive mode with a pre-shared key shows a hash to "
+                     "guess it from; aggressive = yes and aggressive_psk = yes allow it");
+}
+
 void imp_set_number(struct imp_model *m, struct imp_child *k, struct imp_key *from, const char *key)
 {
     static const struct {

@@ -68,12 +68,6 @@ static const struct {
     { "over_time", NO_NEED "an SA that could not be rekeyed ends by itself" },
     { "rand_*", NO_NEED "rekeying is spread by itself" },
     { "rekeyfuzz", NO_NEED "rekeying is spread by itself" },
-    { "aggressive",
-      "aggressive mode shows identities, and with a pre-shared key a hash to guess it "
-      "from; use IKEv2" },
-    { "aggrmode",
-      "aggressive mode shows identities, and with a pre-shared key a hash to guess it from; "
-      "use IKEv2" },
     { "pull", "is for mode config of IKEv1" },
     { "modeconfig*", "is for mode config of IKEv1" },
     { "vips",

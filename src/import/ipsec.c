@@ -384,17 +384,16 @@ static void ike_values(const struct conf *f)
         imp_set_bool(m, c, key, "send_cert_always",
                      strcmp(key->value, "always") == 0 || strcmp(key->value, "yes") == 0);
     ike_times(f);
-    const char *v2 = imp_value(s, "ikev2");
-    if (strcmp(imp_value(s, "keyexchange"), "ikev1") == 0 || imp_bool(v2) == 0) {
-        key = imp_key(s, *v2 ? "ikev2" : "keyexchange");
-        if (key)
-            imp_note_key(m, &c->notes, key,
-                         "the connection is written for IKEv2; the peer must speak it");
-    }
-    for (const char *const *aggr = (const char *const[]){ "aggressive", "aggrmode", NULL }; *aggr;
-         aggr++)
-        if ((key = imp_key(s, *aggr)) && imp_bool(key->value) == 1)
-            imp_note_key(m, &c->notes, key, imp_gap("aggressive"));
+}
+
+static void version(const struct conf *f)
+{
+    const char *v2 = imp_value(f->s, "ikev2"), *exchange = imp_value(f->s, "keyexchange");
+    struct imp_key *aggressive = imp_key(f->s, "aggressive");
+    if (!aggressive)
+        aggressive = imp_key(f->s, "aggrmode");
+    if (strcmp(exchange, "ikev1") == 0 || imp_bool(v2) == 0)
+        imp_ikev1(f->m, f->c, aggressive);
 }
 
 static void inner_addresses(const struct conf *f)
@@ -456,8 +455,10 @@ static void conn(struct imp_model *m, struct imp_section *s, bool libreswan)
         f.c->left_out = "it is a policy without protection, which became shunt sections";
     else
         authentication(&f);
-    if (!shunt)
+    if (!shunt) {
+        version(&f);
         inner_addresses(&f);
+    }
     children(&f, pfs_group(&f));
     if (!f.c->left_out)
         imp_leftover(m, &f.c->notes, s, false);

@@ -157,6 +157,8 @@ void imp_set_time(struct imp_model *m, struct imp_set **sets, struct imp_notes *
 /* KEY = yes | no where sealane takes it, else a comment. */
 void imp_set_bool(struct imp_model *m, struct imp_conn *c, struct imp_key *from, const char *key,
                   bool value);
+/* version = ikev1, for what version says; aggressive: as it stands in the file, NULL: not. Knows c->psk. */
+void imp_ikev1(struct imp_model *m, struct imp_conn *c, struct imp_key *aggressive);
 void imp_set_number(struct imp_model *m, struct imp_child *k, struct imp_key *from,
                     const char *key);
 void imp_local_id(struct imp_model *m, struct imp_conn *c, struct imp_key *from,

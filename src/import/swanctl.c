@@ -297,11 +297,6 @@ static void ike_values(struct imp_model *m, struct imp_conn *c, struct imp_secti
     times(m, &c->sets, &c->notes, s, "rekey_time", "rekey", false);
     times(m, &c->sets, &c->notes, s, "reauth_time", "reauth", false);
     times(m, &c->sets, &c->notes, s, "dpd_delay", "dpd", false);
-    if ((key = imp_key(s, "version")) && strcmp(key->value, "1") == 0)
-        imp_note_key(m, &c->notes, key,
-                     "the connection is written for IKEv2; the peer must speak it");
-    if ((key = imp_key(s, "aggressive")) && imp_bool(key->value) == 1)
-        imp_note_key(m, &c->notes, key, imp_gap("aggressive"));
 }
 
 static void inner_addresses(struct imp_model *m, struct imp_conn *c, struct imp_section *s)
@@ -339,6 +334,9 @@ static void connection(struct imp_model *m, struct imp_section *s)
     else
         authentication(m, c, s);
     ike_values(m, c, s);
+    struct imp_key *version = imp_key(s, "version"), *aggressive = imp_key(s, "aggressive");
+    if (version && strcmp(version->value, "1") == 0)
+        imp_ikev1(m, c, aggressive);
     inner_addresses(m, c, s);
     for (struct imp_section *k = children ? children->subs : NULL; k; k = k->next)
         child(m, c, k);

@@ -94,6 +94,7 @@ bool proc_ctl_alive(const struct proc_ctl *q);
 #ifdef SL_FAULTS
 /* What a test makes a process try (args.try), to see that it is refused: a new object, or NULL. */
 json_t *proc_attempt(const json_t *args);
+void proc_verb_attempt(void *ctx, struct proc_ctl *q, const json_t *args); /* as a verb */
 #endif
 
 /*

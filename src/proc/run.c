@@ -171,8 +171,9 @@ json_t *proc_attempt(const json_t *args)
                              e ? strerror(e) : "it worked");
 }
 
-static void verb_fault(struct proc_ctl *q, const json_t *args)
+void proc_verb_attempt(void *ctx, struct proc_ctl *q, const json_t *args)
 {
+    (void)ctx;
     json_t *result = proc_attempt(args);
     if (result)
         proc_ctl_reply(q, SL_OK, "", result, false);
@@ -191,7 +192,7 @@ static void run_verb(struct proc_role *p, struct proc_ctl *q, const char *verb, 
         }
 #ifdef SL_FAULTS
     if (!strcmp(verb, "fault")) {
-        verb_fault(q, args);
+        proc_verb_attempt(NULL, q, args);
         return;
     }
 #endif

@@ -2,23 +2,16 @@
  * IKE SAs made without a child (RFC 6023), and the lifetime of an authentication that the responder
  * tells (RFC 4478). a begins.
  */
-#include "sim/world.h"
+#include "sim/basic.h"
 #include "src/ike/core.h"
 #include "support/support.h"
 
 #include <string.h>
 
-static struct world w;
 static const struct world_side plain = { "", "", "" };
 static const struct world_side never = { "", "childless = never", "" };
 static const struct world_side prefer = { "", "childless = prefer", "" };
 static const struct world_side force = { "", "childless = force", "" };
-
-#define ARROWS(...)                                              \
-    do {                                                         \
-        const char *const want_[] = { __VA_ARGS__ };             \
-        ck_assert(world_arrows(&w, want_, SL_ARRAY_LEN(want_))); \
-    } while (0)
 
 static const struct sim_done *up(const struct world_side *a, const struct world_side *b)
 {

@@ -2,13 +2,10 @@
  * Multiple key exchanges (RFC 9370) between two gateways, with classical groups as the additional
  * ones: IKE_INTERMEDIATE when the SA is made, IKE_FOLLOWUP_KE when it or a child is rekeyed.
  */
-#include "sim/world.h"
-#include "support/support.h"
+#include "sim/basic.h"
 
 #include <stdio.h>
 #include <string.h>
-
-static struct world w;
 
 #define BASE      "aes128gcm16-prfsha256-curve25519"
 #define IKE(text) "ike = { \"" text "\" }"
@@ -18,29 +15,6 @@ static const struct world_side two = { "", IKE(BASE "-ke1_ecp384-ke2_ecp256"), "
 static const struct world_side six = {
     "", IKE(BASE "-ke1_ecp384-ke2_ecp256-ke3_ecp521-ke4_modp2048-ke5_modp3072-ke7_modp4096"), ""
 };
-
-#define ARROWS(...)                                              \
-    do {                                                         \
-        const char *const want_[] = { __VA_ARGS__ };             \
-        ck_assert(world_arrows(&w, want_, SL_ARRAY_LEN(want_))); \
-    } while (0)
-#define AGREED()                                      \
-    do {                                              \
-        const char *differs_ = sim_agree(&w.a, &w.b); \
-        ck_assert_msg(!differs_, "%s", differs_);     \
-    } while (0)
-
-static void begin(const struct world_side *a, const struct world_side *b)
-{
-    world_init(&w, 1, NULL, a, b, false, NULL);
-}
-
-static const struct sim_done *result(const struct sim_gw *gw, uint64_t id)
-{
-    const struct sim_done *d = sim_gw_done(gw, id);
-    ck_assert_msg(d != NULL, "command has not ended");
-    return d;
-}
 
 /* ---- IKE_INTERMEDIATE -------------------------------------------------------------------------- */
 
@@ -207,35 +181,6 @@ static const struct world_side more3 = {
     "", IKE(BASE "-ke1_ecp384-ke2_ecp256-ke5_ecp521"),
     ESP("aes128gcm16-curve25519-ke2_ecp384-ke3_ecp256-ke4_ecp521")
 };
-
-/* Traffic in both directions, so that a packet without an SA is noticed. */
-static bool traffic_on;
-static void traffic(void *ctx, void *arg)
-{
-    (void)arg;
-    (void)ctx;
-    if (!traffic_on)
-        return;
-    (void)sim_esp_send(&w.a, &w.b, sim_between(&w.sim, SL_NS_PER_MS, 20 * SL_NS_PER_MS));
-    (void)sim_esp_send(&w.b, &w.a, sim_between(&w.sim, SL_NS_PER_MS, 20 * SL_NS_PER_MS));
-    sim_after(&w.sim, SL_NS_PER_MS, traffic, NULL, &w, NULL);
-}
-
-static void begin_traffic(void)
-{
-    traffic_on = true;
-    sim_after(&w.sim, 0, traffic, NULL, &w, NULL);
-}
-
-static void no_packet_lost(void)
-{
-    traffic_on = false;
-    world_run(&w, 10000);
-    ck_assert_uint_gt(w.a.esp_received, 100);
-    ck_assert_uint_gt(w.b.esp_received, 100);
-    ck_assert_uint_eq(w.a.esp_lost, 0);
-    ck_assert_uint_eq(w.b.esp_lost, 0);
-}
 
 static void connected(uint64_t seed)
 {

@@ -3,13 +3,11 @@
  * takes addresses from the pools of its configuration, as the identity process does.
  */
 #include "sealane/pool.h"
-#include "sim/world.h"
-#include "support/support.h"
+#include "sim/basic.h"
 
 #include <stdio.h>
 #include <string.h>
 
-static struct world w;
 static struct sl_pools *pools;
 static bool forge; /* the decision gives an address that is not of the pools */
 static struct sl_addr forged;
@@ -61,8 +59,8 @@ static void told(struct sim_gw *gw, const struct sl_ike_action *a)
         sl_pools_move(pools, old, a->ike_sa);
 }
 
-static void begin(const struct world_ts *ts_a, const struct world_ts *ts_b,
-                  const struct world_side *a, const struct world_side *b)
+static void begin_with(const struct world_ts *ts_a, const struct world_ts *ts_b,
+                       const struct world_side *a, const struct world_side *b)
 {
     struct sl_err err = { 0 };
     world_ts_a = ts_a;
@@ -122,12 +120,6 @@ static struct shown shown(const struct sim_gw *gw)
         char text_[SL_ADDR_TEXT];                           \
         ck_assert_str_eq(sl_addr_text(text_, (a)), (want)); \
     } while (0)
-#define AGREED()                                      \
-    do {                                              \
-        const char *differs_ = sim_agree(&w.a, &w.b); \
-        ck_assert_msg(!differs_, "%s", differs_);     \
-    } while (0)
-
 static void ck_one_ts(const struct sl_ts *ts, size_t n, const char *want)
 {
     char text[SL_TS_TEXT];
@@ -137,7 +129,7 @@ static void ck_one_ts(const struct sl_ts *ts, size_t n, const char *want)
 
 START_TEST(client_gets_an_address_and_its_child_is_of_that_address)
 {
-    begin(&client, &server, &asks4, &gives);
+    begin_with(&client, &server, &asks4, &gives);
     ck_assert_int_eq(up(), SL_OK);
     ck_assert(world_connected(&w));
     const struct shown a = shown(&w.a), b = shown(&w.b);
@@ -156,7 +148,7 @@ END_TEST
 
 START_TEST(client_gets_both_families)
 {
-    begin(&client, &server, &asks_both, &gives);
+    begin_with(&client, &server, &asks_both, &gives);
     ck_assert_int_eq(up(), SL_OK);
     AGREED();
     const struct shown a = shown(&w.a);
@@ -169,7 +161,7 @@ END_TEST
 
 START_TEST(client_that_comes_again_gets_the_same_address)
 {
-    begin(&client, &server, &asks4, &gives);
+    begin_with(&client, &server, &asks4, &gives);
     ck_assert_int_eq(up(), SL_OK);
     down();
     ck_assert_uint_eq(sim_gw_view(&w.b).ike_up, 0);
@@ -193,7 +185,7 @@ END_TEST
 
 START_TEST(rekeys_of_either_side_keep_the_address)
 {
-    begin(&client, &server, &asks_both, &gives);
+    begin_with(&client, &server, &asks_both, &gives);
     ck_assert_int_eq(up(), SL_OK);
     for (unsigned i = 0; i < 4; i++) {
         (void)sim_gw_rekey(i & 1 ? &w.b : &w.a, "ab", NULL, true);
@@ -233,7 +225,7 @@ static void fill_pool(void)
 
 START_TEST(exhausted_pool_makes_no_child_and_the_client_gives_up_the_ike_sa)
 {
-    begin(&client, &server, &asks4, &gives);
+    begin_with(&client, &server, &asks4, &gives);
     fill_pool();
     ck_assert_int_eq(up(), SL_ADDRESS_NONE);
     /* On the server the IKE SA came up, without a child; the client then deleted it. */
@@ -252,7 +244,7 @@ END_TEST
 START_TEST(kept_child_comes_up_once_an_address_is_free)
 {
     const struct world_side keeps = { "", "virtual_ip = { 4 }", "start = yes" };
-    begin(&client, &server, &keeps, &gives);
+    begin_with(&client, &server, &keeps, &gives);
     fill_pool();
     world_run(&w, 20000);
     ck_assert(!w.a.sas);
@@ -266,7 +258,7 @@ END_TEST
 
 START_TEST(client_that_does_not_ask_where_it_must_gets_no_child)
 {
-    begin(&client, &server, &asks_none, &gives);
+    begin_with(&client, &server, &asks_none, &gives);
     ck_assert_int_eq(up(), SL_ADDRESS_REQUIRED);
     ck_assert_ptr_nonnull(strstr(w.a.last_text, "FAILED_CP_REQUIRED"));
     ck_assert_uint_eq(sim_gw_view(&w.b).ike_up, 1);
@@ -278,7 +270,7 @@ END_TEST
 START_TEST(dynamic_without_virtual_addresses_is_the_outer_address)
 {
     const struct world_ts plain = { "dynamic", "dynamic", NULL };
-    begin(&plain, &plain, &asks_none, &gives_none);
+    begin_with(&plain, &plain, &asks_none, &gives_none);
     ck_assert_int_eq(up(), SL_OK);
     AGREED();
     ck_one_ts(w.a.sas->child.ts_local, w.a.sas->child.ts_local_n, "192.0.2.1/32");
@@ -290,7 +282,7 @@ END_TEST
 
 START_TEST(client_refuses_an_address_of_a_family_it_did_not_ask_for)
 {
-    begin(&client, &server, &asks4, &gives);
+    begin_with(&client, &server, &asks4, &gives);
     forge = true;
     ck_assert(sl_addr_parse(&forged, "2001:db8:9::99"));
     ck_assert_int_eq(up(), SL_ADDRESS_UNEXPECTED);
@@ -305,7 +297,7 @@ START_TEST(client_refuses_an_address_that_no_host_has)
 {
     static const char *const bad[] = { "127.0.0.1", "224.0.0.1", "255.255.255.255" };
     for (size_t i = 0; i < SL_ARRAY_LEN(bad); i++) {
-        begin(&client, &server, &asks4, &gives);
+        begin_with(&client, &server, &asks4, &gives);
         forge = true;
         ck_assert(sl_addr_parse(&forged, bad[i]));
         ck_assert_int_eq(up(), SL_ADDRESS_UNEXPECTED);
@@ -319,7 +311,7 @@ START_TEST(client_refuses_an_address_though_it_asked_for_none)
 {
     const struct world_ts nets = { "10.0.1.0/24", "10.0.2.0/24", NULL };
     const struct world_ts nets_b = { "10.0.2.0/24", "10.0.1.0/24", both_pools };
-    begin(&nets, &nets_b, &asks_none, &gives);
+    begin_with(&nets, &nets_b, &asks_none, &gives);
     forge = true;
     ck_assert(sl_addr_parse(&forged, "10.9.0.1"));
     ck_assert_int_eq(up(), SL_ADDRESS_UNEXPECTED);
@@ -341,7 +333,7 @@ START_TEST(second_child_after_the_first_is_of_the_address_too)
         "    remote_ts = { dynamic }\n  }",
         ""
     };
-    begin(&client, &server, &two_a, &two_b);
+    begin_with(&client, &server, &two_a, &two_b);
     ck_assert_int_eq(up(), SL_OK);
     AGREED();
     unsigned n = 0;

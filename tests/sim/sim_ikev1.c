@@ -2,8 +2,7 @@
  * IKEv1 between two gateways: the shapes of its exchanges, losses and repetitions at every place,
  * rekeys, deletes and refusals. Read the arrows with gateway a on the left.
  */
-#include "sim/world.h"
-#include "support/support.h"
+#include "sim/basic.h"
 
 #include "src/ike/v1/codec.h"
 
@@ -11,19 +10,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-static struct world w;
-
 #define V1         "version = ikev1\n  ike = { \"aes128-sha256-ecp256\" }\n  "
 #define AGGRESSIVE V1 "aggressive = yes\n  aggressive_psk = yes\n  "
 static const struct world_side plain = { "", V1, "" };
 static const struct world_side aggressive = { "", AGGRESSIVE, "" };
-
-static const struct sim_done *result(const struct sim_gw *gw, uint64_t id)
-{
-    const struct sim_done *d = sim_gw_done(gw, id);
-    ck_assert_msg(d != NULL, "command has not ended");
-    return d;
-}
 
 static void begin_psk(const struct world_side *a, const struct world_side *b)
 {
@@ -380,7 +370,7 @@ END_TEST
 
 /* ---- rekeys ------------------------------------------------------------------------------------ */
 
-static void traffic(int64_t ms)
+static void esp_both_ways(int64_t ms)
 {
     for (int64_t t = 0; t < ms; t += 2) {
         (void)sim_esp_send(&w.a, &w.b, 3 * SL_NS_PER_MS);
@@ -389,12 +379,45 @@ static void traffic(int64_t ms)
     }
 }
 
-static void no_packet_lost(void)
+static void no_esp_lost(void)
 {
     ck_assert_uint_eq(w.a.esp_lost, 0);
     ck_assert_uint_eq(w.b.esp_lost, 0);
     ck_assert_uint_gt(w.a.esp_received, 0);
 }
+
+static const struct sim_sa *newest(const struct sim_gw *gw)
+{
+    const struct sim_sa *best = gw->sas;
+    for (const struct sim_sa *sa = gw->sas; sa; sa = sa->next)
+        best = sa->order > best->order ? sa : best;
+    return best;
+}
+
+/* Message 3 has no answer: whether the peer has it shows by its packets, else after a while. */
+START_TEST(child_rekey_sends_on_the_new_sa_when_the_peer_does_or_a_second_later)
+{
+    for (int i = 0; i < 2; i++) {
+        begin_psk(&plain, &plain);
+        world_up(&w);
+        const uint64_t id = sim_gw_rekey(&w.a, "ab", "net", false);
+        world_run(&w, 200);
+        ck_assert_int_eq(result(&w.a, id)->rc, SL_OK);
+        ck_assert_uint_eq(sim_gw_view(&w.a).child_other, 1); /* the old one still sends */
+        ck_assert(!newest(&w.a)->outbound && newest(&w.b)->outbound);
+        if (i) {
+            ck_assert(sim_esp_send(&w.b, &w.a, SL_NS_PER_MS));
+            world_run(&w, 100);
+        } else {
+            world_run(&w, 1500);
+        }
+        ck_assert(newest(&w.a)->outbound);
+        world_run(&w, 10000);
+        expect_connected();
+        world_clear(&w);
+    }
+}
+END_TEST
 
 START_TEST(child_rekey_by_either_side_loses_no_packet)
 {
@@ -403,10 +426,10 @@ START_TEST(child_rekey_by_either_side_loses_no_packet)
         world_up(&w);
         struct sim_gw *gw = i ? &w.b : &w.a;
         const uint64_t id = sim_gw_rekey(gw, "ab", "net", false);
-        traffic(500);
+        esp_both_ways(500);
         ck_assert_int_eq(result(gw, id)->rc, SL_OK);
         world_run(&w, 100000);
-        no_packet_lost();
+        no_esp_lost();
         expect_connected();
         ck_assert_uint_eq(w.a.events.n[SL_IKE_EV_CHILD_REKEYED], 1);
         ck_assert_uint_eq(w.a.events.n[SL_IKE_EV_CHILD_DOWN], 0);
@@ -423,12 +446,12 @@ START_TEST(child_rekey_by_both_at_once_keeps_one_and_loses_no_packet)
         world_up(&w);
         const uint64_t a = sim_gw_rekey(&w.a, "ab", "net", false);
         const uint64_t b = sim_gw_rekey(&w.b, "ab", "net", false);
-        traffic(500);
+        esp_both_ways(500);
         world_run(&w, 100000);
-        traffic(20);
+        esp_both_ways(20);
         ck_assert_int_eq(result(&w.a, a)->rc, SL_OK);
         ck_assert_int_eq(result(&w.b, b)->rc, SL_OK);
-        no_packet_lost();
+        no_esp_lost();
         expect_connected();
         world_clear(&w);
     }
@@ -442,10 +465,10 @@ START_TEST(ike_rekey_by_either_side_moves_the_children)
         world_up(&w);
         struct sim_gw *gw = i ? &w.b : &w.a;
         const uint64_t id = sim_gw_rekey(gw, "ab", NULL, true);
-        traffic(500);
+        esp_both_ways(500);
         ck_assert_int_eq(result(gw, id)->rc, SL_OK);
         world_run(&w, 20000);
-        no_packet_lost();
+        no_esp_lost();
         expect_connected();
         ck_assert_uint_eq(w.a.events.n[SL_IKE_EV_CHILD_UP], 1);
         ck_assert_uint_eq(w.a.events.n[SL_IKE_EV_CHILD_REKEYED], 0);
@@ -465,12 +488,12 @@ START_TEST(lifetimes_rekey_everything_again_and_again)
         begin_psk(i ? &longer : &brief, i ? &brief : &longer);
         world_up(&w);
         for (int k = 0; k < 200; k++) {
-            traffic(10);
+            esp_both_ways(10);
             world_run(&w, 20000);
         }
-        traffic(10);
+        esp_both_ways(10);
         world_run(&w, 100000);
-        no_packet_lost();
+        no_esp_lost();
         ck_assert_uint_ge(w.a.installs, 15);
         ck_assert_uint_ge(w.a.events.n[SL_IKE_EV_IKE_UP], 5);
         ck_assert_uint_eq(w.a.events.n[SL_IKE_EV_CHILD_DOWN], 0);
@@ -579,8 +602,8 @@ START_TEST(both_beginning_at_once_keep_one)
         (void)sim_gw_up(&w.a, "ab", NULL);
         (void)sim_gw_up(&w.b, "ab", NULL);
         world_run(&w, 100000);
-        traffic(20);
-        no_packet_lost();
+        esp_both_ways(20);
+        no_esp_lost();
         expect_connected();
         world_clear(&w);
     }
@@ -642,6 +665,7 @@ SL_TESTS(sim_ikev1, SL_CASE(main_mode_by_psk_ends_in_the_same_sas),
          SL_CASE(wrong_psk_is_said_by_the_responder_and_leaves_nothing),
          SL_CASE(wrong_id_is_refused), SL_CASE(refused_peer_is_told_less_than_the_log),
          SL_CASE(no_common_proposal_is_refused_in_both_phases),
+         SL_CASE(child_rekey_sends_on_the_new_sa_when_the_peer_does_or_a_second_later),
          SL_CASE(child_rekey_by_either_side_loses_no_packet),
          SL_CASE(child_rekey_by_both_at_once_keeps_one_and_loses_no_packet),
          SL_CASE(ike_rekey_by_either_side_moves_the_children),

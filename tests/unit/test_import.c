@@ -161,6 +161,7 @@ START_TEST(swanctl_peers_psks_and_shunts)
     ck_assert_str_eq(rw->remote_prefixes.v[1], "198.51.100.16/31"); /* the range as prefixes */
     ck_assert_str_eq(rw->remote_prefixes.v[2], "198.51.100.18/32");
     ck_assert_int_eq(rw->id_remote.type, SL_ID_NONE);
+    ck_assert(old->ikev1 && !old->aggressive && !rw->ikev1);
     ck_assert_int_eq(old->auth, SL_METHOD_PSK);
     id_is(&old->id_local, "keyid:6272616e6368");
     ck_assert_str_eq(sl_config_psk(c, old->psk)->file, "/etc/sealane/ike-branch.psk");

@@ -107,7 +107,10 @@ static void show_sa(FILE *f, const json_t *sa)
     part(f, "  remote      ", sa, "remote", "");
     part(f, "  ", sa, "id_remote", "");
     fputs(json_is_true(json_object_get(sa, "natt")) ? ", behind NAT or encapsulated\n" : "\n", f);
-    part(f, "  IKE         ", sa, "suite", "");
+    part(f,
+         json_integer_value(json_object_get(sa, "version")) == 1 ? "  IKEv1       "
+                                                                 : "  IKEv2       ",
+         sa, "suite", "");
     part(f, " ", sa, "prf", "");
     part(f, " ", sa, "ke", "\n");
     part(f, "  accepted    audit record ", sa, "record", "\n");

@@ -208,6 +208,7 @@ static void list_ike(void *ctx, const struct sl_ike_sa_info *i)
     json_object_set_new(o, "id", num(i->id));
     json_object_set_new(o, "connection", json_string(i->connection));
     json_object_set_new(o, "state", json_string(i->state));
+    json_object_set_new(o, "version", json_integer(i->version));
     json_object_set_new(o, "initiator", json_boolean(i->initiator));
     json_object_set_new(o, "local", json_string(sl_endpoint_text(ep, &i->local)));
     json_object_set_new(o, "remote", json_string(sl_endpoint_text(ep, &i->remote)));
@@ -341,17 +342,6 @@ static void verb_status(void *ctx, struct proc_ctl *q, const json_t *args)
     json_decref(result);
 }
 
-#ifdef SL_FAULTS
-static void verb_attempt(void *ctx, struct proc_ctl *q, const json_t *args)
-{
-    (void)ctx;
-    json_t *result = proc_attempt(args);
-    proc_ctl_reply(q, result ? SL_OK : SL_USAGE, result ? "" : "nothing known to try", result,
-                   false);
-    json_decref(result);
-}
-#endif
-
 const struct proc_verb ike_verbs[] = {
     { "up", verb_up },
     { "down", verb_down },
@@ -359,7 +349,7 @@ const struct proc_verb ike_verbs[] = {
     { "sas", verb_sas },
     { "status", verb_status },
 #ifdef SL_FAULTS
-    { "ike.attempt", verb_attempt },
+    { "ike.attempt", proc_verb_attempt },
 #endif
 };
 const size_t ike_verbs_n = SL_ARRAY_LEN(ike_verbs);

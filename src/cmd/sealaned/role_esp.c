@@ -497,22 +497,11 @@ static void verb_status(void *ctx, struct proc_ctl *q, const json_t *args)
     json_decref(result);
 }
 
-#ifdef SL_FAULTS
-static void verb_attempt(void *ctx, struct proc_ctl *q, const json_t *args)
-{
-    (void)ctx;
-    json_t *result = proc_attempt(args);
-    proc_ctl_reply(q, result ? SL_OK : SL_USAGE, result ? "" : "nothing known to try", result,
-                   false);
-    json_decref(result);
-}
-#endif
-
 static const struct proc_verb verbs[] = {
     { "status", verb_status },
     { "esp", verb_esp },
 #ifdef SL_FAULTS
-    { "esp.attempt", verb_attempt },
+    { "esp.attempt", proc_verb_attempt },
 #endif
 };
 

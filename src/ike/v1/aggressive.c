@@ -85,8 +85,8 @@ static enum sl_rc first_out(struct ike_xchg *x, struct sl_err *err)
     SL_AUTO_BUF chain = { 0 };
     struct ike_wr c = ike_wr_chain(&chain);
     SL_TRY(v1_put_sa_ike(&c, own, n, method, methods, (uint32_t)v1_life_offered(conf), err));
-    if (chain.len <= 4 || !v1_keep(&x->v1->sai, sl_bytes(chain.p + 4, chain.len - 4)) ||
-        !v1_keep(&x->v1->gxi, sl_kex_public(x->kex)))
+    if (chain.len <= 4 || !sl_buf_set(&x->v1->sai, sl_bytes(chain.p + 4, chain.len - 4)) ||
+        !sl_buf_set(&x->v1->gxi, sl_kex_public(x->kex)))
         return SL_FAIL_MEM(err);
     v1_put(&c, V1_P_KE, sl_kex_public(x->kex));
     v1_put(&c, V1_P_NONCE, sl_buf_bytes(&x->ni));
@@ -114,7 +114,7 @@ static enum sl_rc answer_read(struct ike_xchg *x, struct sl_err *err)
     SL_TRY(v1_take_id(x, err));
     SL_TRY(v1_take_claim(x, err));
     x->setup->peer_certreq = ike_payloads_find(&x->list, V1_P_CR) != NULL;
-    return v1_keep(&x->v1->gxr, body_of(x, V1_P_KE)) ? SL_OK : SL_FAIL_MEM(err);
+    return sl_buf_set(&x->v1->gxr, body_of(x, V1_P_KE)) ? SL_OK : SL_FAIL_MEM(err);
 }
 
 static enum sl_rc answer_in(struct ike_xchg *x, struct sl_err *err)
@@ -251,7 +251,8 @@ static enum sl_rc first_in(struct ike_xchg *x, struct sl_err *err)
     answer->len = 0;
     struct ike_wr c = ike_wr_chain(answer);
     v1_put_sa_ike_choice(&c, &choice);
-    if (!ike_wr_end(&c) || !v1_keep(&x->v1->sai, sai) || !v1_keep(&x->v1->gxi, body_of(x, V1_P_KE)))
+    if (!ike_wr_end(&c) || !sl_buf_set(&x->v1->sai, sai) ||
+        !sl_buf_set(&x->v1->gxi, body_of(x, V1_P_KE)))
         return SL_FAIL_MEM(err);
     return xchg_ask_ke(x, sl_buf_bytes(&x->v1->gxi), err);
 }
@@ -259,7 +260,7 @@ static enum sl_rc first_in(struct ike_xchg *x, struct sl_err *err)
 static enum sl_rc answer_shared(struct ike_xchg *x, struct sl_err *err)
 {
     SL_TRY(xchg_take_ke(x, err));
-    if (!v1_keep(&x->v1->gxr, sl_kex_public(x->kex)))
+    if (!sl_buf_set(&x->v1->gxr, sl_kex_public(x->kex)))
         return SL_FAIL_MEM(err);
     return v1_ask_skeyid(x, err);
 }

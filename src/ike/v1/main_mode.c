@@ -33,7 +33,7 @@ static enum sl_rc send_ke(struct ike_xchg *x, bool timer, struct sl_err *err)
     const struct sl_bytes value = sl_kex_public(x->kex);
     if (!conf)
         return SL_FAIL(err, SL_IKE_NO_CONNECTION, "connection left the configuration");
-    if (!v1_keep(sa->initiator ? &p->gxi : &p->gxr, value))
+    if (!sl_buf_set(sa->initiator ? &p->gxi : &p->gxr, value))
         return SL_FAIL_MEM(err);
     SL_AUTO_BUF chain = { 0 };
     struct ike_wr c = ike_wr_chain(&chain);
@@ -54,7 +54,7 @@ static enum sl_rc take_ke(struct ike_xchg *x, struct sl_err *err)
 {
     struct ike_isa *sa = x->sa;
     SL_TRY(v1_take_nonce(x, sa->initiator ? &x->nr : &x->ni, err));
-    if (!v1_keep(sa->initiator ? &x->v1->gxr : &x->v1->gxi, body_of(x, V1_P_KE)))
+    if (!sl_buf_set(sa->initiator ? &x->v1->gxr : &x->v1->gxi, body_of(x, V1_P_KE)))
         return SL_FAIL_MEM(err);
     v1_take_vids(x);
     SL_TRY(v1_take_natd(x, err));
@@ -94,7 +94,7 @@ static enum sl_rc start(struct ike_xchg *x, struct sl_err *err)
     SL_TRY(
         v1_put_sa_ike(&c, conf->ike, conf->ike_n, method, n, (uint32_t)v1_life_offered(conf), err));
     /* SAi_b: all of it behind the generic header */
-    if (chain.len <= 4 || !v1_keep(&x->v1->sai, sl_bytes(chain.p + 4, chain.len - 4)))
+    if (chain.len <= 4 || !sl_buf_set(&x->v1->sai, sl_bytes(chain.p + 4, chain.len - 4)))
         return SL_FAIL_MEM(err);
     v1_put_vids(&c, sa);
     return v1_send(x, V1_MAIN, &c, &chain, false, true, err);
@@ -240,7 +240,7 @@ static enum sl_rc first_in(struct ike_xchg *x, struct sl_err *err)
     const struct sl_bytes sai = body_of(x, V1_P_SA);
     SL_TRY(v1_sa_read(&offer, sai, err));
     SL_TRY(choose(x, &offer, &choice, err));
-    if (!v1_keep(&x->v1->sai, sai))
+    if (!sl_buf_set(&x->v1->sai, sai))
         return SL_FAIL_MEM(err);
     SL_TRY(v1_take_choice(x, &choice, err));
     v1_take_vids(x);
@@ -260,7 +260,7 @@ static enum sl_rc ke_in(struct ike_xchg *x, struct sl_err *err)
 static enum sl_rc answer_shared(struct ike_xchg *x, struct sl_err *err)
 {
     SL_TRY(xchg_take_ke(x, err));
-    if (!v1_keep(&x->v1->gxr, sl_kex_public(x->kex)))
+    if (!sl_buf_set(&x->v1->gxr, sl_kex_public(x->kex)))
         return SL_FAIL_MEM(err);
     return v1_ask_skeyid(x, err);
 }

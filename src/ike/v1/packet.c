@@ -123,12 +123,6 @@ void v1_finish(struct ike_xchg *x)
     isa_touch(x->sa);
 }
 
-bool v1_keep(struct sl_buf *to, struct sl_bytes v)
-{
-    to->len = 0;
-    return sl_buf_put(to, v);
-}
-
 void v1_doubt(struct ike_isa *sa, enum sl_rc rc, const char *text)
 {
     struct ike_v1 *v = sa->v1;
@@ -577,7 +571,7 @@ static void phase1_message(struct ike_isa *sa, const struct v1_message *m,
             return;
         if (x->v1->has_iv)
             return; /* from here on all is encrypted */
-        if (!v1_keep(&x->plain, m->raw))
+        if (!sl_buf_set(&x->plain, m->raw))
             return;
         const struct ike_hdr *h = &m->hdr;
         const struct sl_bytes chain =
@@ -740,10 +734,7 @@ void v1_packet(struct sl_ike *ike, const struct sl_endpoint *local,
                const struct sl_endpoint *remote, struct sl_bytes data)
 {
     /* Where no connection speaks IKEv1, nothing of it is even read. */
-    bool any = false;
-    for (const struct ike_conn *c = ike->conns; c && !any; c = c->next)
-        any = !c->conf || c->conf->ikev1;
-    if (!any) {
+    if (!ike->index.ikev1) {
         ike->stats.malformed++;
         return;
     }

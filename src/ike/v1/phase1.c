@@ -97,7 +97,7 @@ enum sl_rc v1_take_nonce(struct ike_xchg *x, struct sl_buf *to, struct sl_err *e
     if (!v1_nonce_ok(nonce))
         return SL_FAIL(err, SL_IKE_MALFORMED, "nonce is not %d to %d bytes (RFC 2409 5)",
                        V1_NONCE_MIN, V1_NONCE_MAX);
-    return v1_keep(to, nonce) ? SL_OK : SL_FAIL_MEM(err);
+    return sl_buf_set(to, nonce) ? SL_OK : SL_FAIL_MEM(err);
 }
 
 enum sl_rc v1_take_natd(struct ike_xchg *x, struct sl_err *err)
@@ -132,7 +132,7 @@ enum sl_rc v1_take_id(struct ike_xchg *x, struct sl_err *err)
     struct v1_id id;
     if (!v1_id_read(&id, body) || !v1_id_to_id(&x->sa->id_remote, &id))
         return SL_FAIL(err, SL_IKE_MALFORMED, "ID payload names no identity (RFC 2407 4.6.2)");
-    return v1_keep(&x->setup->id_theirs, body) ? SL_OK : SL_FAIL_MEM(err);
+    return sl_buf_set(&x->setup->id_theirs, body) ? SL_OK : SL_FAIL_MEM(err);
 }
 
 static enum sl_rc take_certs(struct ike_xchg *x, struct sl_err *err)
@@ -163,7 +163,7 @@ enum sl_rc v1_take_claim(struct ike_xchg *x, struct sl_err *err)
                        psk ? "HASH" : "signature");
     SL_TRY(take_certs(x, err));
     /* RSA: the HASH encrypted as it is (RFC 2409 5.1); ECDSA: r | s (RFC 4754 3) */
-    return v1_keep(&p->claim, body) ? SL_OK : SL_FAIL_MEM(err);
+    return sl_buf_set(&p->claim, body) ? SL_OK : SL_FAIL_MEM(err);
 }
 
 /* ---- keys -------------------------------------------------------------------------------------- */
@@ -669,7 +669,7 @@ void v1_first_message(struct sl_ike *ike, const struct sl_endpoint *local,
     conn_ref(sa, conn); /* for now */
     struct ike_xchg *x = v1_xchg_new(sa, XCHG_SETUP, false, 0,
                                      aggressive ? &v1_aggressive_responder : &v1_main_responder);
-    if (!x || !v1_keep(&x->plain, m->raw) ||
+    if (!x || !sl_buf_set(&x->plain, m->raw) ||
         v1_payloads_read(&x->list, m->hdr.next,
                          sl_bytes(x->plain.p + IKE_HDR_LEN, x->plain.len - IKE_HDR_LEN),
                          NULL) != SL_OK) {

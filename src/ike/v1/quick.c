@@ -206,24 +206,11 @@ static enum sl_rc start(struct ike_xchg *x, struct sl_err *err)
     const struct sl_conf_child *conf = c ? child_conf(c) : NULL;
     if (!conf)
         return SL_FAIL(err, SL_CONFIG_REFERENCE, "child left the configuration");
-    if (x->kind == XCHG_REKEY_CHILD) {
-        if (sa->children_n >= IKE_CHILDREN_MAX)
-            return SL_FAIL(err, SL_IKE_LIMIT, "%d children are the most", IKE_CHILDREN_MAX);
+    SL_TRY(child_offer(x, c, conf, err));
+    if (x->kind == XCHG_REKEY_CHILD)
         c->want_rekey = false;
-        x->child = child_new(sa, c->name);
-        if (!x->child || !selectors_set(&x->offer_i, c->local.v, c->local.n) ||
-            !selectors_set(&x->offer_r, c->remote.v, c->remote.n))
-            return SL_FAIL_MEM(err);
-        x->child->replaces = c->id;
-    } else {
-        struct sl_ts allowed[SL_TS_MAX], own[SL_TS_MAX];
-        size_t n, own_n;
-        SL_TRY(child_allowed(sa, conf, allowed, &n, err));
-        SL_TRY(vip_selectors(sa, conf->local_ts, conf->local_ts_n, true, false, own, &own_n, err));
-        if (!selectors_set(&x->offer_i, own, own_n) || !selectors_set(&x->offer_r, allowed, n))
-            return SL_FAIL_MEM(err);
+    else
         c->state = CHILD_ASKED;
-    }
     if (x->offer_i.n != 1 || x->offer_r.n != 1 || !v1_ts_fits(x->offer_i.v) ||
         !v1_ts_fits(x->offer_r.v)) {
         char a[160], b[160];
@@ -316,6 +303,12 @@ static enum sl_rc answer_in(struct ike_xchg *x, struct sl_err *err)
     return SL_OK;
 }
 
+/*
+ * Nothing answers message 3, so nobody says when the peer reads on the new child. Packets go on on the old
+ * one until the peer uses the new one, or for as long as the peer may need for message 3.
+ */
+#define V1_SETTLE_NS SL_NS_PER_S
+
 static enum sl_rc finish(struct ike_xchg *x, struct sl_err *err)
 {
     struct ike_isa *sa = x->sa;
@@ -333,7 +326,7 @@ static enum sl_rc finish(struct ike_xchg *x, struct sl_err *err)
     v1_put(&w, V1_P_HASH, sl_bytes(hash, sl_prf_len(sa->prf)));
     if (rekey)
         child_add(sa, c);
-    enum sl_rc rc = child_install(c, true, true, sl_buf_bytes(&x->ni), sl_buf_bytes(&x->nr),
+    enum sl_rc rc = child_install(c, true, !rekey, sl_buf_bytes(&x->ni), sl_buf_bytes(&x->nr),
                                   x->shared.len ? &x->shared : NULL, err);
     if (rc != SL_OK && rekey)
         child_unlink(c);
@@ -351,6 +344,10 @@ static enum sl_rc finish(struct ike_xchg *x, struct sl_err *err)
     if (old && old->want_delete && old->end_rc != SL_IKE_LIFETIME)
         c->want_delete = true; /* taken down by command while it was rekeyed */
     succeed(c);
+    if (old && old->replaced_by == c->id)
+        old->retry_ns = sa->ike->now_ns + V1_SETTLE_NS;
+    else
+        child_outbound(c);
     return SL_OK;
 }
 
@@ -521,8 +518,8 @@ static enum sl_rc answer_out(struct ike_xchg *x, struct sl_err *err)
         v1_put(&w, V1_P_ID, id->body);
     if (x->v1->tell_life) {
         SL_AUTO_BUF life = { 0 };
-        const uint8_t spi[4] = { (uint8_t)(c->spi_in >> 24), (uint8_t)(c->spi_in >> 16),
-                                 (uint8_t)(c->spi_in >> 8), (uint8_t)c->spi_in };
+        uint8_t spi[4];
+        child_spi_bytes(spi, c->spi_in);
         if (!v1_lifetime_write(&life, false, (uint32_t)x->v1->life_s, 0))
             return SL_FAIL_MEM(err);
         v1_put_notify(&w, V1_PROTO_ESP, V1_N_RESPONDER_LIFETIME, sl_bytes(spi, sizeof(spi)),

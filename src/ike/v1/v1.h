@@ -163,7 +163,6 @@ enum sl_rc v1_send_info(struct ike_isa *sa, struct ike_wr *c, struct sl_buf *cha
 /* Puts HASH in front of a chain: for quick mode. */
 enum sl_rc v1_hash_front(struct sl_buf *out, struct sl_bytes hash, uint8_t first,
                          struct sl_bytes rest, struct sl_err *err) SL_MUST_USE;
-bool v1_keep(struct sl_buf *to, struct sl_bytes v) SL_MUST_USE;
 uint32_t v1_new_mid(struct ike_isa *sa);
 void v1_info_believed(struct ike_isa *sa, uint32_t mid);
 void v1_finish(struct ike_xchg *x); /* V1_DONE of phase 2: what it need not keep is freed */

@@ -203,8 +203,7 @@ static enum sl_rc read_id(struct sl_id *id, struct sl_buf *body, const struct ik
     const struct sl_bytes b = ike_payloads_find(&x->list, type)->body;
     if (!ike_id_read(id, b))
         return SL_FAIL(err, SL_IKE_MALFORMED, "ID payload is malformed (RFC 7296 3.5)");
-    body->len = 0;
-    return sl_buf_put(body, b) ? SL_OK : SL_FAIL_MEM(err);
+    return sl_buf_set(body, b) ? SL_OK : SL_FAIL_MEM(err);
 }
 
 static bool method_fits(const struct sl_conf_connection *conf, uint8_t method)
@@ -288,8 +287,8 @@ static enum sl_rc offer_child(struct ike_xchg *x, struct ike_wr *c, struct sl_er
         vip_selectors(sa, conf->remote_ts, conf->remote_ts_n, false, true, theirs, &theirs_n, err));
     if (!selectors_set(&x->offer_i, ours, ours_n) || !selectors_set(&x->offer_r, theirs, theirs_n))
         return SL_FAIL_MEM(err);
-    const uint8_t spi[4] = { (uint8_t)(child->spi_in >> 24), (uint8_t)(child->spi_in >> 16),
-                             (uint8_t)(child->spi_in >> 8), (uint8_t)child->spi_in };
+    uint8_t spi[4];
+    child_spi_bytes(spi, child->spi_in);
     ike_put_sa_esp(c, conf->esp, conf->esp_n, sl_bytes(spi, sizeof(spi)), false, conf->esn);
     ike_put_ts(c, IKE_P_TSi, x->offer_i.v, x->offer_i.n);
     ike_put_ts(c, IKE_P_TSr, x->offer_r.v, x->offer_r.n);
@@ -626,8 +625,8 @@ static enum sl_rc answer_child(struct ike_xchg *x, struct ike_wr *c, struct sl_e
         ike_put_notify(c, notify, sl_bytes(NULL, 0));
         return SL_OK;
     }
-    const uint8_t spi[4] = { (uint8_t)(child->spi_in >> 24), (uint8_t)(child->spi_in >> 16),
-                             (uint8_t)(child->spi_in >> 8), (uint8_t)child->spi_in };
+    uint8_t spi[4];
+    child_spi_bytes(spi, child->spi_in);
     ike_put_sa_choice(c, &x->choice, sl_bytes(spi, sizeof(spi)));
     ike_put_ts(c, IKE_P_TSi, child->remote.v, child->remote.n);
     ike_put_ts(c, IKE_P_TSr, child->local.v, child->local.n);

@@ -152,6 +152,34 @@ enum sl_rc child_read_nonce(const struct ike_xchg *x, struct sl_buf *to, struct 
     struct sl_bytes nonce;
     if (!ike_nonce_read(&nonce, ike_payloads_find(&x->list, IKE_P_NONCE)->body))
         return SL_FAIL(err, SL_IKE_MALFORMED, "nonce is not 16 to 256 bytes (RFC 7296 3.9)");
-    to->len = 0;
-    return sl_buf_put(to, nonce) ? SL_OK : SL_FAIL_MEM(err);
+    return sl_buf_set(to, nonce) ? SL_OK : SL_FAIL_MEM(err);
+}
+
+enum sl_rc child_offer(struct ike_xchg *x, struct ike_child *c, const struct sl_conf_child *conf,
+                       struct sl_err *err)
+{
+    struct ike_isa *sa = x->sa;
+    if (x->kind == XCHG_REKEY_CHILD) {
+        if (sa->children_n >= IKE_CHILDREN_MAX)
+            return SL_FAIL(err, SL_IKE_LIMIT, "%d children are the most", IKE_CHILDREN_MAX);
+        x->child = child_new(sa, c->name);
+        if (!x->child || !selectors_set(&x->offer_i, c->local.v, c->local.n) ||
+            !selectors_set(&x->offer_r, c->remote.v, c->remote.n))
+            return SL_FAIL_MEM(err);
+        x->child->replaces = c->id;
+        return SL_OK;
+    }
+    struct sl_ts allowed[SL_TS_MAX], ours[SL_TS_MAX];
+    size_t n, ours_n;
+    SL_TRY(child_allowed(sa, conf, allowed, &n, err));
+    SL_TRY(vip_selectors(sa, conf->local_ts, conf->local_ts_n, true, false, ours, &ours_n, err));
+    if (!selectors_set(&x->offer_i, ours, ours_n) || !selectors_set(&x->offer_r, allowed, n))
+        return SL_FAIL_MEM(err);
+    return SL_OK;
+}
+
+void child_spi_bytes(uint8_t out[4], uint32_t spi)
+{
+    for (int i = 0; i < 4; i++)
+        out[i] = (uint8_t)(spi >> (24 - 8 * i));
 }

@@ -56,8 +56,7 @@ enum sl_rc followup_link(struct ike_xchg *x, struct sl_err *err)
     if (n.data.len > IKE_LINK_MAX)
         return SL_FAIL(err, SL_TOO_LARGE, "ADDITIONAL_KEY_EXCHANGE: link of %zu bytes, at most %d",
                        n.data.len, IKE_LINK_MAX);
-    x->link.len = 0;
-    return sl_buf_put(&x->link, n.data) ? SL_OK : SL_FAIL_MEM(err);
+    return sl_buf_set(&x->link, n.data) ? SL_OK : SL_FAIL_MEM(err);
 }
 
 /* Our value of the key exchange after `done` of them. */

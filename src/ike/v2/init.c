@@ -101,12 +101,6 @@ static enum ike_offer_kind offer_kind(const struct ike_xchg *x)
                : IKE_OFFER_INIT;
 }
 
-static bool keep(struct sl_buf *to, struct sl_bytes v)
-{
-    to->len = 0;
-    return sl_buf_put(to, v);
-}
-
 enum sl_rc init_derive(struct ike_xchg *x, struct sl_err *err)
 {
     struct ike_isa *sa = x->sa;
@@ -216,7 +210,7 @@ static enum sl_rc send_request(struct ike_xchg *x, struct sl_err *err)
     ike_put_hashes(&c, IKE_HASHES_OURS);
     if (ike_offers_additional(conf->ike, conf->ike_n))
         ike_put_notify(&c, IKE_N_INTERMEDIATE_EXCHANGE_SUPPORTED, sl_bytes(NULL, 0));
-    if (!ike_wr_end(&c) || !keep(&x->setup->init_ours, sl_buf_bytes(&buf)))
+    if (!ike_wr_end(&c) || !sl_buf_set(&x->setup->init_ours, sl_buf_bytes(&buf)))
         return SL_FAIL_MEM(err);
     SL_TRY(xchg_send_init(x, &buf, err));
     x->sent_state = I_INIT_SENT;
@@ -247,7 +241,7 @@ static enum sl_rc cookie_in(struct ike_xchg *x, struct sl_err *err)
     if (!ike_notify_find(&x->list, IKE_N_COOKIE, &n) || !n.data.len ||
         n.data.len > IKE_COOKIE_MAX || x->setup->cookies >= IKE_COOKIES_FOLLOWED)
         return doubt(x, SL_IKE_COOKIE, "peer asks for cookies that it does not accept");
-    if (!keep(&x->setup->cookie, n.data))
+    if (!sl_buf_set(&x->setup->cookie, n.data))
         return SL_FAIL_MEM(err);
     SL_TRY(send_request(x, err));
     x->setup->cookies++;
@@ -329,7 +323,7 @@ static enum sl_rc response_in(struct ike_xchg *x, struct sl_err *err)
         return rc;
     if (rc != SL_OK)
         return doubt(x, rc, sl_err_text(err));
-    if (!keep(&x->nr, nonce) || !keep(&x->setup->init_theirs, m->raw))
+    if (!sl_buf_set(&x->nr, nonce) || !sl_buf_set(&x->setup->init_theirs, m->raw))
         return SL_FAIL_MEM(err);
     struct ike_notify n;
     x->setup->peer_childless = ike_notify_find(&x->list, IKE_N_CHILDLESS_IKEV2_SUPPORTED, &n);
@@ -513,7 +507,7 @@ void init_request(struct sl_ike *ike, const struct sl_endpoint *local,
     isa_enlist(sa, ISA_SETUP);
     sa->source = ike_source_add(&ike->t, &remote->addr);
     struct ike_xchg *x = sa->source ? xchg_new(sa, XCHG_SETUP, false) : NULL;
-    if (!x || !keep(&x->setup->init_theirs, m->raw)) {
+    if (!x || !sl_buf_set(&x->setup->init_theirs, m->raw)) {
         sa->state = ISA_DEAD;
         isa_touch(sa);
         return;
@@ -568,14 +562,14 @@ static enum sl_rc request_in(struct ike_xchg *x, struct sl_err *err)
     SL_TRY(read_common(x, none, &sa->local, &sa->remote, &nonce, &ke, err));
     if (ke.group != (uint16_t)x->choice.ke) {
         uint8_t want[2] = { (uint8_t)(x->choice.ke >> 8), (uint8_t)x->choice.ke };
-        if (!keep(&x->refuse_data, sl_bytes(want, sizeof(want))))
+        if (!sl_buf_set(&x->refuse_data, sl_bytes(want, sizeof(want))))
             return SL_FAIL_MEM(err);
         (void)SL_FAIL(err, SL_IKE_INVALID_KE,
                       "KE payload is of group %u; chosen is %s (RFC 7296 1.2)", ke.group,
                       sl_ke_text(x->choice.ke));
         return xchg_refuse(x, IKE_N_INVALID_KE_PAYLOAD, SL_IKE_INVALID_KE);
     }
-    if (!keep(&x->ni, nonce))
+    if (!sl_buf_set(&x->ni, nonce))
         return SL_FAIL_MEM(err);
     SL_TRY(xchg_nonce(x, &x->nr, err));
     SL_TRY(intermediate_prepare(x, err));
@@ -636,7 +630,7 @@ static enum sl_rc response_out(struct ike_xchg *x, struct sl_err *err)
         ike_put_hashes(&c, IKE_HASHES_OURS);
     if (x->setup->intermediate)
         ike_put_notify(&c, IKE_N_INTERMEDIATE_EXCHANGE_SUPPORTED, sl_bytes(NULL, 0));
-    if (!ike_wr_end(&c) || !keep(&x->setup->init_ours, sl_buf_bytes(&buf)))
+    if (!ike_wr_end(&c) || !sl_buf_set(&x->setup->init_ours, sl_buf_bytes(&buf)))
         return SL_FAIL_MEM(err);
     SL_TRY(xchg_send_init(x, &buf, err));
     x->table = x->setup->intermediate ? &ike_intermediate_responder : &ike_auth_responder;

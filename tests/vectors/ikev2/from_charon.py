@@ -7,30 +7,11 @@ The log must be of level ike = 4, chd = 4. Output, one item a line: "msg i|r HEX
 datagram in order, then "NAME.K HEX" for the K-th key of that name in the log, counted from 1.
 """
 import re
-import socket
-import struct
 import sys
+from pathlib import Path
 
-
-def datagrams(path):
-    data = open(path, "rb").read()
-    order = "<" if data[:4] == b"\xd4\xc3\xb2\xa1" else ">"
-    at = 24
-    while at < len(data):
-        caplen = struct.unpack_from(order + "I", data, at + 8)[0]
-        frame = data[at + 16:at + 16 + caplen]
-        at += 16 + caplen
-        if frame[12:14] != b"\x08\x00" or frame[23] != 17:
-            continue
-        ip = frame[14:]
-        udp = ip[(ip[0] & 15) * 4:struct.unpack_from(">H", ip, 2)[0]]
-        ports = struct.unpack_from(">HH", udp)
-        payload = udp[8:]
-        if 500 in ports:
-            yield socket.inet_ntoa(ip[12:16]), payload
-        elif 4500 in ports and payload[:4] == bytes(4):
-            yield socket.inet_ntoa(ip[12:16]), payload[4:]
-
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+from ike_capture import datagrams  # noqa: E402
 
 NAMES = {
     "shared Diffie Hellman secret": "shared", "SKEYSEED": "skeyseed", "Sk_d secret": "sk_d",
