@@ -105,7 +105,8 @@ SL_MUST_USE enum sl_rc sl_prf_run(enum sl_prf prf, struct sl_bytes key,
 /* prf+(key, seed) filled to len bytes (RFC 7296 2.13); at most 255 rounds. */
 SL_MUST_USE enum sl_rc sl_prf_plus(enum sl_prf prf, struct sl_bytes key, struct sl_bytes seed,
                                    uint8_t *out, size_t len, struct sl_err *err);
-/* AUTH = prf(prf(secret, "Key Pad for IKEv2"), octets) (RFC 7296 2.15). */
+#define SL_PSK_PAD "Key Pad for IKEv2"
+/* AUTH = prf(prf(secret, SL_PSK_PAD), octets) (RFC 7296 2.15). */
 SL_MUST_USE enum sl_rc sl_prf_psk_auth(enum sl_prf prf, struct sl_bytes secret,
                                        struct sl_bytes octets, uint8_t *out, struct sl_err *err);
 

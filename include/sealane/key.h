@@ -79,7 +79,7 @@ SL_MUST_USE enum sl_rc sl_keyset_psk_auth(struct sl_keyset *ks, const char *name
                                           struct sl_bytes octets, uint8_t *out, struct sl_err *err);
 /*
  * IKEv1 (RFC 2409 5): SKEYID = prf(psk, nonces), or, with octets, prf(SKEYID, octets): the HASH of a
- * side that proves the key.
+ * side that proves the key. SL_KEY_USE: nonces are the pad of IKEv2.
  */
 SL_MUST_USE enum sl_rc sl_keyset_psk_v1(struct sl_keyset *ks, const char *name, enum sl_prf prf,
                                         struct sl_bytes nonces, struct sl_bytes octets,

@@ -454,6 +454,9 @@ enum sl_rc sl_keyset_psk_v1(struct sl_keyset *ks, const char *name, enum sl_prf 
     if (!nonces.len)
         return SL_FAIL(err, SL_USAGE, "SKEYID of pre-shared key %s is asked for without nonces",
                        p->name);
+    /* with it prf(psk, nonces) would be what proves the key in IKEv2, to whomever and for ever */
+    if (sl_bytes_eq(nonces, sl_str(SL_PSK_PAD)))
+        return SL_FAIL(err, SL_KEY_USE, "the pad of IKEv2 is no nonce: pre-shared key %s", p->name);
     enum sl_rc rc = sl_prf_run(prf, sl_secret_bytes(&p->secret), &nonces, 1, skeyid, err);
     if (rc == SL_OK && octets.len)
         rc = sl_prf_run(prf, sl_bytes(skeyid, sl_prf_len(prf)), &octets, 1, out, err);

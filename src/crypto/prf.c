@@ -128,7 +128,7 @@ enum sl_rc sl_prf_psk_auth(enum sl_prf prf, struct sl_bytes secret, struct sl_by
                            uint8_t *out, struct sl_err *err)
 {
     uint8_t padded[SL_PRF_MAX];
-    struct sl_bytes pad = sl_str("Key Pad for IKEv2");
+    struct sl_bytes pad = sl_str(SL_PSK_PAD);
     SL_TRY(sl_prf_run(prf, secret, &pad, 1, padded, err));
     enum sl_rc rc = sl_prf_run(prf, sl_bytes(padded, sl_prf_len(prf)), &octets, 1, out, err);
     sl_wipe(padded, sizeof(padded));

@@ -307,7 +307,30 @@ START_TEST(psk_auth_is_that_of_the_prf_and_names_are_found)
 }
 END_TEST
 
-SL_TESTS(key, SL_CASE(generated_keys_sign_in_each_scheme_that_fits_and_no_other),
+START_TEST(psk_of_ikev1_gives_skeyid_and_hashes_but_never_what_proves_it_in_ikev2)
+{
+    uint8_t skeyid[SL_PRF_MAX], got[SL_PRF_MAX], want[SL_PRF_MAX];
+    const struct sl_bytes nonces = sl_str("the nonces of both sides"), octets = sl_str("octets");
+    const enum sl_prf prf = SL_PRF_HMAC_SHA2_256;
+    open_set();
+    ck_ok(sl_keyset_psk_set(ks, "branch", sl_str("secret"), &err), &err);
+    ck_ok(sl_keyset_psk_v1(ks, "branch", prf, nonces, sl_bytes(NULL, 0), skeyid, &err), &err);
+    ck_ok(sl_prf_run(prf, sl_str("secret"), &nonces, 1, want, &err), &err);
+    ck_bytes_eq(sl_bytes(skeyid, 32), sl_bytes(want, 32));
+    ck_ok(sl_keyset_psk_v1(ks, "branch", prf, nonces, octets, got, &err), &err);
+    ck_ok(sl_prf_run(prf, sl_bytes(skeyid, 32), &octets, 1, want, &err), &err);
+    ck_bytes_eq(sl_bytes(got, 32), sl_bytes(want, 32));
+    ck_rc(sl_keyset_psk_v1(ks, "branch", prf, sl_str(SL_PSK_PAD), sl_bytes(NULL, 0), got, &err),
+          SL_KEY_USE, &err);
+    ck_rc(sl_keyset_psk_v1(ks, "branch", prf, sl_bytes(NULL, 0), octets, got, &err), SL_USAGE,
+          &err);
+    ck_rc(sl_keyset_psk_v1(ks, "none", prf, nonces, octets, got, &err), SL_KEY_NOT_FOUND, &err);
+    close_set();
+}
+END_TEST
+
+SL_TESTS(key, SL_CASE(psk_of_ikev1_gives_skeyid_and_hashes_but_never_what_proves_it_in_ikev2),
+         SL_CASE(generated_keys_sign_in_each_scheme_that_fits_and_no_other),
          SL_CASE(names_live_by_the_rules),
          SL_CASE(every_plain_form_of_a_key_is_imported_as_the_same_key),
          SL_CASE(keys_that_must_not_be_used_are_refused_with_the_reason),

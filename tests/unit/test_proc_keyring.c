@@ -175,6 +175,40 @@ START_TEST(each_link_does_what_it_may_and_no_more)
 }
 END_TEST
 
+START_TEST(skeyid_is_for_ike_and_hashes_for_identity_where_a_connection_speaks_ikev1)
+{
+    static char site[] = "site", other[] = "other";
+    struct sl_conf_connection conn[] = { { .psk = site, .auth = SL_METHOD_PSK, .ikev1 = true },
+                                         { .psk = other, .auth = SL_METHOD_PSK } };
+    struct sl_err err = { 0 };
+    set_up();
+    config.connection = conn;
+    config.connection_n = 2;
+    ck_ok(sl_keyset_psk_set(ring.keys, "site", sl_str("one"), &err), &err);
+    ck_ok(sl_keyset_psk_set(ring.keys, "other", sl_str("two"), &err), &err);
+    struct msg_key_psk_v1 skeyid = { .name = "site",
+                                     .prf = SL_PRF_HMAC_SHA2_256,
+                                     .nonces = sl_str("nonces of both sides") };
+    struct msg_key_psk_v1 hash = skeyid;
+    hash.octets = sl_str("octets");
+    ck_assert_int_eq(ask(PROC_IKE, MSG_KEY_PSK_V1, &skeyid), SL_OK);
+    ck_assert_int_eq(ask(PROC_IDENTITY, MSG_KEY_PSK_V1, &hash), SL_OK);
+    ck_assert_int_eq(ask(PROC_IKE, MSG_KEY_PSK_V1, &hash), SL_KEY_USE);
+    ck_assert_int_eq(ask(PROC_IDENTITY, MSG_KEY_PSK_V1, &skeyid), SL_KEY_USE);
+    ck_assert_int_eq(ask(PROC_AUTHORITY, MSG_KEY_PSK_V1, &hash), SL_KEY_USE);
+    ck_assert_int_eq(ask(PROC_ESP, MSG_KEY_PSK_V1, &skeyid), SL_KEY_USE);
+    skeyid.nonces = sl_str(SL_PSK_PAD);
+    ck_assert_int_eq(ask(PROC_IKE, MSG_KEY_PSK_V1, &skeyid), SL_KEY_USE);
+    skeyid = hash;
+    skeyid.octets = sl_bytes(NULL, 0);
+    memcpy(skeyid.name, "other", sizeof("other")); /* of a connection of IKEv2 */
+    ck_assert_int_eq(ask(PROC_IKE, MSG_KEY_PSK_V1, &skeyid), SL_KEY_USE);
+    config.connection = NULL;
+    config.connection_n = 0;
+    tear_down();
+}
+END_TEST
+
 static unsigned listed(enum proc_role_id from)
 {
     struct msg_none none = { 0 };
@@ -316,7 +350,9 @@ START_TEST(psk_is_the_first_line_or_hex)
 }
 END_TEST
 
-SL_TESTS(proc_keyring, SL_CASE(each_link_does_what_it_may_and_no_more),
+SL_TESTS(proc_keyring,
+         SL_CASE(skeyid_is_for_ike_and_hashes_for_identity_where_a_connection_speaks_ikev1),
+         SL_CASE(each_link_does_what_it_may_and_no_more),
          SL_CASE(list_shows_each_link_its_own_keys),
          SL_CASE(signature_verifies_with_the_public_key), SL_CASE(keys_survive_a_restart),
          SL_CASE(key_that_exists_is_not_made_again),

@@ -235,19 +235,32 @@ static bool is_identity(const struct sl_config *c, const char *name)
     return false;
 }
 
+/* Is the pre-shared key one that a connection uses in IKEv1? */
+static bool is_for_ikev1(const struct sl_config *c, const char *psk)
+{
+    for (size_t i = 0; i < c->connection_n; i++) {
+        const struct sl_conf_connection *conn = &c->connection[i];
+        if (conn->ikev1 && conn->auth == SL_METHOD_PSK && !strcmp(conn->psk, psk))
+            return true;
+    }
+    return false;
+}
+
 static bool may(const struct keyring *k, enum proc_role_id who, enum msg_type type,
                 const char *name)
 {
+    if (type == MSG_KEY_PSK_V1)
+        return (who == PROC_IKE || who == PROC_IDENTITY) && is_for_ikev1(k->p->config, name);
     switch (who) {
     case PROC_IKE:
-        if (type == MSG_KEY_PSK_AUTH || type == MSG_KEY_PSK_V1)
+        if (type == MSG_KEY_PSK_AUTH)
             return true;
         return (type == MSG_KEY_SIGN || type == MSG_KEY_SPKI) && !is_ca(name) &&
                is_identity(k->p->config, name);
     case PROC_IDENTITY:
-        return type == MSG_KEY_PSK_AUTH || type == MSG_KEY_PSK_V1 || !is_ca(name);
+        return type == MSG_KEY_PSK_AUTH || !is_ca(name);
     case PROC_AUTHORITY:
-        return type != MSG_KEY_PSK_AUTH && type != MSG_KEY_PSK_V1 && is_ca(name);
+        return type != MSG_KEY_PSK_AUTH && is_ca(name);
     case PROC_SUPERVISOR:
     case PROC_ESP:
     case PROC_FETCH:
