@@ -298,7 +298,8 @@ static enum progress rekey_progress(const struct ike_conn *conn, const struct ik
         if (!sa || sa->state != ISA_UP)
             return sa && sa->replaced_by ? REKEY_DONE : REKEY_FAILED;
         const bool busy = (sa->out && sa->out->kind == XCHG_REKEY_IKE) ||
-                          (sa->in && sa->in->kind == XCHG_REKEY_IKE) || v1_rekeys(sa, 0);
+                          (sa->in && sa->in->kind == XCHG_REKEY_IKE) ||
+                          followup_rekeys(sa, XCHG_REKEY_IKE, 0) || v1_rekeys(sa, 0);
         return sa->want_rekey || busy ? REKEY_WAITS : REKEY_FAILED;
     }
     const struct ike_child *c = IKE_OF(ike_map_get(&ike->t.children, id), struct ike_child, by_id);
@@ -307,8 +308,8 @@ static enum progress rekey_progress(const struct ike_conn *conn, const struct ik
     if (c->replaced_by)
         return REKEY_DONE;
     const struct ike_xchg *out = c->sa->out, *in = c->sa->in;
-    const bool busy =
-        (out && out->old_child == id) || (in && in->old_child == id) || v1_rekeys(c->sa, id);
+    const bool busy = (out && out->old_child == id) || (in && in->old_child == id) ||
+                      followup_rekeys(c->sa, XCHG_REKEY_CHILD, id) || v1_rekeys(c->sa, id);
     return c->state == CHILD_UP && (c->want_rekey || busy) ? REKEY_WAITS : REKEY_FAILED;
 }
 
