@@ -5,6 +5,7 @@
 # leave it.
 #
 #   debian13 PACKAGE...          makes $root
+#   debian13_charon [PACKAGE...] the same with strongSwan, and $root/charon13 and $root/swanctl13
 #   debian13_program NAME PATH   makes $root/NAME, which runs PATH with the folder's /usr over /usr, in a mount
 #                                namespace of its own
 #   debian13_libcrypto NAME PATH makes $root/NAME, which runs our program PATH with the folder's libcrypto, and
@@ -17,21 +18,34 @@ debian13_cleanup() {
     done
     rm -rf --one-file-system "$root" "$root.log"
 }
-debian13() {
+debian13_strongswan="strongswan-charon strongswan-swanctl strongswan-pki libcharon-extra-plugins
+    libstrongswan-standard-plugins libstrongswan-extra-plugins"
+# Into $root, a new folder.
+debian13_make() {
     local mirror include
-    if [ -n "${SL_DEBIAN13:-}" ]; then
-        root=$SL_DEBIAN13
-        return
-    fi
-    command -v debootstrap >/dev/null || { echo "debootstrap is missing" >&2; exit 1; }
-    root=$(mktemp -d /tmp/sl-debian13.XXXXXX)
-    trap debian13_cleanup EXIT
-    trap 'exit 130' INT TERM
+    command -v debootstrap >/dev/null || { echo "debootstrap is missing" >&2; return 1; }
     chmod 755 "$root"
     mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' | grep -v security | sort -u | head -1)
     include=$(IFS=,; echo "$*")
     debootstrap --variant=minbase --include="$include" "${suite:-trixie}" "$root" "$mirror" >"$root.log" 2>&1 ||
-        { tail -20 "$root.log" >&2; echo "debootstrap failed" >&2; exit 1; }
+        { tail -20 "$root.log" >&2; echo "debootstrap failed" >&2; return 1; }
+}
+debian13() {
+    if [ -n "${SL_DEBIAN13:-}" ]; then
+        root=$SL_DEBIAN13
+        return
+    fi
+    root=$(mktemp -d /tmp/sl-debian13.XXXXXX)
+    trap debian13_cleanup EXIT
+    trap 'exit 130' INT TERM
+    debian13_make "$@" || exit 1
+}
+# charon13 and swanctl13 in $root
+debian13_charon() {
+    # shellcheck disable=SC2086
+    debian13 $debian13_strongswan "$@"
+    debian13_program charon13 /usr/lib/ipsec/charon
+    debian13_program swanctl13 /usr/sbin/swanctl
 }
 debian13_program() {
     cat >"$root/$1" <<WRAPPER
