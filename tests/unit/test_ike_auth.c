@@ -174,6 +174,10 @@ START_TEST(algorithm_cut_or_changed_is_not_taken_for_another)
         struct sl_bytes der = ike_auth_algorithm((enum sl_sig)k);
         enum sl_sig sig;
         struct sl_err err = { 0 };
+        if (!der.len) { /* of IKEv1, which names no algorithm */
+            ck_assert(k == SL_SIG_RSA_PKCS1_RAW || k == SL_SIG_ECDSA_RAW);
+            continue;
+        }
         for (size_t len = 0; len < der.len; len++) {
             uint8_t *exact = malloc(len + 1);
             memcpy(exact, der.p, len);
