@@ -408,6 +408,8 @@ struct ike_retry isa_retry(const struct ike_isa *sa);
 void isa_lifetimes(struct ike_isa *sa);
 /* only: the peer says that no other SA with it is alive (INITIAL_CONTACT, RFC 7296 2.4). */
 void isa_up(struct ike_isa *sa, bool only);
+/* Is there room for another SA with a stranger, in all and of its address? Counted when not. */
+bool isa_within_limits(struct sl_ike *ike, const struct sl_endpoint *remote);
 void isa_half_open_done(struct ike_isa *sa);
 /*
  * Ends an SA at once, without a word to the peer: children removed, events told. linger: it still

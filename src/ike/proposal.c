@@ -3,7 +3,9 @@
  * in transform.c, what there is about additional key exchanges alone in addke.c.
  */
 #include "src/ike/proposal.h"
+
 #include "src/ike/addke.h"
+#include "src/ike/words.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -392,23 +394,6 @@ static bool match(struct ike_choice *out, uint64_t *rank, const struct ike_propo
 }
 
 /* ---- saying why nothing fits ---------------------------------------------------------------------------- */
-#define LIST_MAX 320
-struct list {
-    char text[LIST_MAX];
-    size_t len;
-};
-
-static void append(struct list *l, const char *between, const char *item)
-{
-    int n =
-        snprintf(l->text + l->len, sizeof(l->text) - l->len, "%s%s", l->len ? between : "", item);
-    if (n < 0 || (size_t)n >= sizeof(l->text) - l->len) {
-        l->text[l->len] = 0; /* no half names */
-        return;
-    }
-    l->len += (size_t)n;
-}
-
 static const uint8_t refusable[] = { IKE_T_ENCR, IKE_T_INTEG,  IKE_T_PRF,
                                      IKE_T_KE,   IKE_T_ADDKE1, IKE_T_ADDKE1 + 1 };
 
@@ -421,13 +406,14 @@ static bool type_matters(uint8_t type, const struct terms *terms)
 }
 
 /* Names the transforms of types of which p offers nothing but weak ones; returns how many. */
-static size_t weak_types(const struct ike_proposal *p, const struct terms *terms, struct list *l)
+static size_t weak_types(const struct ike_proposal *p, const struct terms *terms,
+                         struct ike_words *l)
 {
     size_t named = 0;
     for (size_t k = 0; k < SL_ARRAY_LEN(refusable); k++) {
         if (!type_matters(refusable[k], terms))
             continue;
-        struct list one = { .len = 0 };
+        struct ike_words one = { .len = 0 };
         size_t n = 0, weak = 0;
         char name[IKE_TEXT];
         struct sl_rd r = sl_rd(p->body);
@@ -437,19 +423,20 @@ static size_t weak_types(const struct ike_proposal *p, const struct terms *terms
             n++;
             if (ike_transform_weak(&t)) {
                 weak++;
-                append(&one, " or ", ike_transform_text(name, &t));
+                ike_words_add(&one, " or ", ike_transform_text(name, &t));
             }
         }
         if (n == 0 || weak < n)
             continue;
-        append(l, " with ", one.text);
+        ike_words_add(l, " with ", one.text);
         named += weak;
     }
     return named;
 }
 
 /* Every distinct transform of one type in all the peer's proposals. */
-static void all_of_type(const struct ike_sa *sa, uint8_t protocol, uint8_t type, struct list *l)
+static void all_of_type(const struct ike_sa *sa, uint8_t protocol, uint8_t type,
+                        struct ike_words *l)
 {
     for (size_t i = 0; i < sa->n; i++) {
         struct sl_rd r = sl_rd(sa->p[i].body);
@@ -464,7 +451,7 @@ static void all_of_type(const struct ike_sa *sa, uint8_t protocol, uint8_t type,
             for (const char *at = l->text; (at = strstr(at, text)); at += len)
                 seen |= (at == l->text || at[-1] == '/') && (at[len] == 0 || at[len] == '/');
             if (!seen)
-                append(l, "/", text);
+                ike_words_add(l, "/", text);
         }
     }
 }
@@ -489,18 +476,18 @@ static void want_text(char *out, size_t cap, const struct want *w, const struct 
 static enum sl_rc refuse(const struct ike_sa *sa, const struct want *want, size_t n,
                          const struct terms *terms, struct sl_err *err)
 {
-    struct list weak = { .len = 0 }, theirs = { .len = 0 }, ours = { .len = 0 };
+    struct ike_words weak = { .len = 0 }, theirs = { .len = 0 }, ours = { .len = 0 };
     size_t named = 0, all_weak = 0, of_protocol = 0;
     const char *protocol = terms->protocol == IKE_PROTO_IKE ? "IKE" : "ESP";
     for (size_t i = 0; i < sa->n; i++) {
-        struct list one = { .len = 0 };
+        struct ike_words one = { .len = 0 };
         if (sa->p[i].protocol != terms->protocol)
             continue;
         of_protocol++;
         size_t k = weak_types(&sa->p[i], terms, &one);
         all_weak += k > 0;
         if (k && !strstr(weak.text, one.text)) {
-            append(&weak, ", or ", one.text);
+            ike_words_add(&weak, ", or ", one.text);
             named += k;
         }
     }
@@ -518,16 +505,16 @@ static enum sl_rc refuse(const struct ike_sa *sa, const struct want *want, size_
                        : named == 2 ? "both are"
                                     : "all are");
     for (size_t k = 0; k < SL_ARRAY_LEN(refusable); k++) {
-        struct list one = { .len = 0 };
+        struct ike_words one = { .len = 0 };
         if (type_matters(refusable[k], terms))
             all_of_type(sa, terms->protocol, refusable[k], &one);
         if (one.len)
-            append(&theirs, " ", one.text);
+            ike_words_add(&theirs, " ", one.text);
     }
     for (size_t i = 0; i < n; i++) {
         char one[5 * IKE_TEXT];
         want_text(one, sizeof(one), &want[i], terms);
-        append(&ours, ", ", one);
+        ike_words_add(&ours, ", ", one);
     }
     return SL_FAIL(err, SL_IKE_NO_PROPOSAL,
                    "no %s proposal in common: peer offers %.240s; ours: %.180s", protocol,
@@ -575,11 +562,11 @@ static enum sl_rc check_answer(struct ike_choice *out, const struct ike_sa *sa,
     uint64_t rank;
     struct ike_choice c;
     if (!match(&c, &rank, p, &want[p->number - 1], terms)) {
-        struct list theirs = { .len = 0 };
+        struct ike_words theirs = { .len = 0 };
         struct sl_rd r = sl_rd(p->body);
         for (struct ike_transform t; ike_transform_next(&t, &r);) {
             char name[IKE_TEXT];
-            append(&theirs, " ", ike_transform_text(name, &t));
+            ike_words_add(&theirs, " ", ike_transform_text(name, &t));
         }
         want_text(text, sizeof(text), &want[p->number - 1], terms);
         return SL_FAIL(err, SL_IKE_NO_PROPOSAL,

@@ -152,6 +152,16 @@ void isa_known(struct ike_isa *sa)
                 ike_peer_key(&sa->ike->t, &sa->id_remote));
 }
 
+bool isa_within_limits(struct sl_ike *ike, const struct sl_endpoint *remote)
+{
+    const struct sl_config *conf = ike->config;
+    if (ike->t.by_id.count < conf->max_ike_sas && ike->stats.half_open < conf->max_half_open &&
+        ike_source_half_open(&ike->t, &remote->addr) < conf->max_half_open_per_source)
+        return true;
+    ike->stats.dropped_limit++;
+    return false;
+}
+
 void isa_half_open_done(struct ike_isa *sa)
 {
     struct sl_ike *ike = sa->ike;

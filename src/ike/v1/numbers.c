@@ -3,6 +3,8 @@
  */
 #include "src/ike/v1/numbers.h"
 
+#include "src/ike/words.h"
+
 #include <stdio.h>
 #include <string.h>
 
@@ -414,25 +416,8 @@ enum sl_prf v1_auth_prf(uint16_t method)
 }
 
 /* ---- telling terms ------------------------------------------------------------------------------------ */
-#define LIST_MAX 280
-struct list {
-    char text[LIST_MAX];
-    size_t len;
-};
-
-static void append(struct list *l, const char *between, const char *item)
-{
-    int n =
-        snprintf(l->text + l->len, sizeof(l->text) - l->len, "%s%s", l->len ? between : "", item);
-    if (n < 0 || (size_t)n >= sizeof(l->text) - l->len) {
-        l->text[l->len] = 0; /* no half names */
-        return;
-    }
-    l->len += (size_t)n;
-}
-
-static void append_named(struct list *l, const struct name *name, const char *kind, uint64_t number,
-                         uint64_t bits)
+static void append_named(struct ike_words *l, const struct name *name, const char *kind,
+                         uint64_t number, uint64_t bits)
 {
     char text[IKE_TEXT];
     if (name && bits)
@@ -441,7 +426,7 @@ static void append_named(struct list *l, const struct name *name, const char *ki
         (void)snprintf(text, sizeof(text), "%s", name->text);
     else
         (void)snprintf(text, sizeof(text), "%s %llu", kind, (unsigned long long)number);
-    append(l, " ", text);
+    ike_words_add(l, " ", text);
 }
 
 static struct ike_transform group_of(const struct v1_terms *t)
@@ -451,7 +436,7 @@ static struct ike_transform group_of(const struct v1_terms *t)
 
 const char *v1_terms_text(char out[V1_TERMS_TEXT], const struct v1_terms *t, bool phase1)
 {
-    struct list l = { .len = 0 };
+    struct ike_words l = { .len = 0 };
     char text[IKE_TEXT];
     const struct ike_transform group = group_of(t);
     append_named(&l, phase1 ? FIND(ike_encrs, t->encr) : FIND(esp_encrs, t->encr), "cipher",
@@ -460,19 +445,19 @@ const char *v1_terms_text(char out[V1_TERMS_TEXT], const struct v1_terms *t, boo
         append_named(&l, phase1 ? FIND(ike_hashes, t->hash) : FIND(esp_auths, t->hash), "hash",
                      t->hash, 0);
     if (t->group || phase1)
-        append(&l, " ", ike_transform_text(text, &group));
+        ike_words_add(&l, " ", ike_transform_text(text, &group));
     if (phase1)
-        append(&l, " ", v1_auth_text(text, t->auth));
+        ike_words_add(&l, " ", v1_auth_text(text, t->auth));
     if (!phase1 && t->esn)
-        append(&l, " ", "ESN");
+        ike_words_add(&l, " ", "ESN");
     if (t->unknown)
-        append(&l, " ", "with attributes that are not known");
+        ike_words_add(&l, " ", "with attributes that are not known");
     (void)snprintf(out, V1_TERMS_TEXT, "%.*s", V1_TERMS_TEXT - 1, l.text);
     return out;
 }
 
 /* The parts of a transform that are refused as weak, "3DES with MODP-1024"; how many. */
-static size_t weak_parts(struct list *l, const struct v1_terms *t, bool phase1)
+static size_t weak_parts(struct ike_words *l, const struct v1_terms *t, bool phase1)
 {
     const struct ike_transform group = group_of(t);
     const struct name *const parts[] = {
@@ -483,12 +468,12 @@ static size_t weak_parts(struct list *l, const struct v1_terms *t, bool phase1)
     char text[IKE_TEXT];
     for (size_t i = 0; i < SL_ARRAY_LEN(parts); i++) {
         if (parts[i] && parts[i]->weak) {
-            append(l, " with ", parts[i]->text);
+            ike_words_add(l, " with ", parts[i]->text);
             n++;
         }
     }
     if (t->group && ike_transform_weak(&group)) {
-        append(l, " with ", ike_transform_text(text, &group));
+        ike_words_add(l, " with ", ike_transform_text(text, &group));
         n++;
     }
     return n;
@@ -496,24 +481,24 @@ static size_t weak_parts(struct list *l, const struct v1_terms *t, bool phase1)
 
 /* All that the peer offers in one phase: what it is, and what of it is weak. */
 struct offer {
-    struct list all, weak;
+    struct ike_words all, weak;
     size_t n, weak_n, weak_parts;
 };
 
 static void tell(struct offer *o, const struct v1_terms *t, bool phase1)
 {
     char text[V1_TERMS_TEXT];
-    struct list weak = { .len = 0 };
+    struct ike_words weak = { .len = 0 };
     size_t parts = weak_parts(&weak, t, phase1);
     (void)v1_terms_text(text, t, phase1);
     o->n++;
     if (!strstr(o->all.text, text))
-        append(&o->all, ", ", text);
+        ike_words_add(&o->all, ", ", text);
     if (parts == 0)
         return;
     o->weak_n++;
     if (!strstr(o->weak.text, weak.text)) {
-        append(&o->weak, ", or ", weak.text);
+        ike_words_add(&o->weak, ", or ", weak.text);
         o->weak_parts += parts;
     }
 }
@@ -557,15 +542,15 @@ enum sl_rc v1_refuse_ike(const struct v1_sa *sa, const struct sl_conf_ike_propos
                          const uint16_t *auth, size_t auth_n, struct sl_err *err)
 {
     struct offer o = { .n = 0 };
-    struct list ours = { .len = 0 };
-    char text[V1_TERMS_TEXT], out[LIST_MAX];
+    struct ike_words ours = { .len = 0 };
+    char text[V1_TERMS_TEXT], out[IKE_WORDS_MAX];
     size_t usable = 0;
     for (size_t i = 0; i < n && auth_n; i++) {
         if (!v1_ike_usable(&conf[i]))
             continue;
         const struct v1_terms t = v1_terms_of_ike(&conf[i], auth[0], 0);
         usable++;
-        append(&ours, ", ", v1_terms_text(text, &t, true));
+        ike_words_add(&ours, ", ", v1_terms_text(text, &t, true));
     }
     if (usable == 0)
         return v1_refuse_conf_ike(conf, n, auth_n, err);
@@ -587,12 +572,12 @@ enum sl_rc v1_refuse_esp(const struct v1_sa *sa, const struct sl_conf_esp_propos
                          bool udp, struct sl_err *err)
 {
     struct offer o = { .n = 0 };
-    struct list ours = { .len = 0 };
-    char text[V1_TERMS_TEXT], out[LIST_MAX];
+    struct ike_words ours = { .len = 0 };
+    char text[V1_TERMS_TEXT], out[IKE_WORDS_MAX];
     for (size_t i = 0; i < n; i++) {
         const struct v1_terms t = v1_terms_of_esp(&conf[i], false, 0, 0, 0);
         if (v1_esp_usable(&conf[i]))
-            append(&ours, ", ", v1_terms_text(text, &t, false));
+            ike_words_add(&ours, ", ", v1_terms_text(text, &t, false));
     }
     for (size_t i = 0; i < sa->n; i++) {
         struct sl_rd r = sl_rd(sa->p[i].body);

@@ -597,16 +597,6 @@ static struct ike_isa *find_half_open(struct sl_ike *ike, const uint8_t digest[3
     return NULL;
 }
 
-static bool within_limits(struct sl_ike *ike, const struct sl_endpoint *remote)
-{
-    const struct sl_config *conf = ike->config;
-    if (ike->t.by_id.count < conf->max_ike_sas && ike->stats.half_open < conf->max_half_open &&
-        ike_source_half_open(&ike->t, &remote->addr) < conf->max_half_open_per_source)
-        return true;
-    ike->stats.dropped_limit++;
-    return false;
-}
-
 static struct ike_isa *half_open(struct sl_ike *ike, const struct sl_endpoint *local,
                                  const struct sl_endpoint *remote, const struct v1_message *m,
                                  const uint8_t digest[32])
@@ -663,7 +653,7 @@ void v1_first_message(struct sl_ike *ike, const struct sl_endpoint *local,
                   aggressive ? "aggressive" : "main", sl_endpoint_text(from, remote));
         return;
     }
-    if (!within_limits(ike, remote) || !(sa = half_open(ike, local, remote, m, digest)))
+    if (!isa_within_limits(ike, remote) || !(sa = half_open(ike, local, remote, m, digest)))
         return;
     sa->v1->aggressive = aggressive;
     conn_ref(sa, conn); /* for now */

@@ -439,16 +439,6 @@ static bool cookie_passes(struct sl_ike *ike, const struct sl_endpoint *local,
     return false;
 }
 
-static bool within_limits(struct sl_ike *ike, const struct sl_endpoint *remote)
-{
-    const struct sl_config *conf = ike->config;
-    if (ike->t.by_id.count < conf->max_ike_sas && ike->stats.half_open < conf->max_half_open &&
-        ike_source_half_open(&ike->t, &remote->addr) < conf->max_half_open_per_source)
-        return true;
-    ike->stats.dropped_limit++;
-    return false;
-}
-
 static struct ike_isa *find_half_open(struct sl_ike *ike, const uint8_t digest[32])
 {
     struct ike_map_node *n = ike_map_get(&ike->t.by_init, ike_digest_key(digest));
@@ -490,7 +480,7 @@ void init_request(struct sl_ike *ike, const struct sl_endpoint *local,
         }
         return;
     }
-    if (!within_limits(ike, remote) || !cookie_passes(ike, local, remote, m))
+    if (!isa_within_limits(ike, remote) || !cookie_passes(ike, local, remote, m))
         return;
     struct ike_conn *conn = conn_candidate(ike, &local->addr, &remote->addr, 0);
     if (!conn) {

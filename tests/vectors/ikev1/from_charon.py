@@ -17,7 +17,6 @@ again as well, and signatures verified. It stops where something of it differs f
 """
 import hashlib
 import hmac
-import re
 import struct
 import sys
 from pathlib import Path
@@ -28,39 +27,11 @@ from cryptography.hazmat.primitives.asymmetric import ec, utils
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-from ike_capture import datagrams  # noqa: E402
+from ike_capture import datagrams, log_values  # noqa: E402
 
 SA, KE, ID, CERT, HASH, SIG, NONCE = 1, 4, 5, 6, 8, 9, 10
 MAIN, AGGRESSIVE, INFORMATIONAL, TRANSACTION, QUICK = 2, 4, 5, 6, 32
 FRAGMENT = 132
-
-
-NAMES = {
-    "shared Diffie Hellman secret": "shared", "SKEYID": "skeyid", "SKEYID_d": "skeyid_d",
-    "SKEYID_a": "skeyid_a", "SKEYID_e": "skeyid_e", "encryption key Ka": "ka",
-    "initial IV": "iv", "HASH_I": "hash_i", "HASH_R": "hash_r", "Hash(1)": "hash_1",
-    "Hash(2)": "hash_2", "Hash(3)": "hash_3", "DH secret": "child_shared",
-    "encryption initiator key": "encr_i", "encryption responder key": "encr_r",
-    "integrity initiator key": "integ_i", "integrity responder key": "integ_r",
-    "precalculated src_hash": "natd_src", "precalculated dst_hash": "natd_dst",
-}
-
-
-def log_values(path):
-    seen, name, left, value = {}, None, 0, b""
-    for line in open(path, errors="replace"):
-        head = re.search(r"\] (.*) => (\d+) bytes @", line)
-        row = re.search(r"\] +\d+: ((?:[0-9A-F]{2} ){1,16})", line)
-        if head and head[1].strip() in NAMES:
-            name, left, value = NAMES[head[1].strip()], int(head[2]), b""
-        elif name and row:
-            got = bytes.fromhex(row[1])[:left]
-            value += got
-            left -= len(got)
-            if left == 0:
-                seen[name] = seen.get(name, 0) + 1
-                yield f"{name}.{seen[name]}", value
-                name = None
 
 
 def chain(first, data):
